@@ -1,0 +1,312 @@
+"""The configuration: TOML into frozen classes.
+
+A fault names the file, the section, the key and the mend in one line, and nothing is
+started. Every bound the program keeps stands here with its default; sizes are octets,
+times are seconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from attrs import Factory, field, frozen
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+
+BUILT_IN = "<built-in mail host>"
+
+
+class ConfigError(Exception):
+    """One line: file, section, key, what is wrong, and what to write instead."""
+
+
+def _between(low: float, high: float) -> Any:
+    def check(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+        if not low <= value <= high:
+            raise ValueError(f"{attribute.name} must be between {low} and {high}")
+
+    return check
+
+
+def _domain(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    labels = value.split(".")
+    plain = all(
+        label
+        and not label.startswith("-")
+        and not label.endswith("-")
+        and label.isascii()
+        and label.replace("-", "").isalnum()
+        for label in labels
+    )
+    if not plain or value != value.lower() or len(value) > 253:
+        raise ValueError(f'{attribute.name} must be a lower-case name like "mail.i2p"')
+
+
+def _endpoints(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not value or not all(value):
+        raise ValueError(
+            f"{attribute.name} must be a list of endpoint strings like "
+            '["tcp:2525:interface=127.0.0.1"]'
+        )
+
+
+def _size(default: int, low: int = 1, high: int = 2**40) -> Any:
+    return field(default=default, validator=_between(low, high))
+
+
+@frozen
+class Node:
+    """What the machine is called inside the network, and where it keeps its state."""
+
+    state: str = "var"
+    mail_domain: str = field(default="mail.i2p", validator=_domain)
+    internet_domain: str = field(default="i2pmail.org", validator=_domain)
+
+
+@frozen
+class Store:
+    """The database. Empty: SQLite in the state directory."""
+
+    url: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if self.url and not self.url.startswith("sqlite:///"):
+            raise ValueError(
+                'url must be an SQLite address like "sqlite:///var/postman.db"'
+            )
+
+
+@frozen
+class Submission:
+    """Where members hand in mail (SMTP)."""
+
+    listen: tuple[str, ...] = field(
+        default=("tcp:2525:interface=127.0.0.1",), validator=_endpoints
+    )
+    host_name: str = field(default="smtp.postman.i2p", validator=_domain)
+    max_message_bytes: int = _size(33_388_608, 65_536)
+    max_recipients: int = _size(100, 1, 10_000)
+
+
+@frozen
+class Pop3:
+    """Where members collect mail."""
+
+    listen: tuple[str, ...] = field(
+        default=("tcp:1110:interface=127.0.0.1",), validator=_endpoints
+    )
+
+
+@frozen
+class Mailboxes:
+    """How much a mailbox holds, in octets as stored (padding included)."""
+
+    max_bytes: int = _size(52_428_800, 65_536)
+
+
+@frozen
+class Accounts:
+    """Passwords and what is remembered of them.
+
+    Argon2id's cost follows OWASP's recommendation of 19 MiB and two passes; raising it
+    takes effect for an account at its next change of password.
+    """
+
+    argon2_passes: int = _size(2, 1, 64)
+    argon2_memory_kib: int = _size(19_456, 8, 4_194_304)
+    remember_seconds: float = field(default=600.0, validator=_between(0, 86_400))
+    thread_days: int = _size(400, 1, 3_650)
+    min_password_length: int = _size(8, 1, 128)
+
+
+@frozen
+class Limits:
+    """Every bound of the servers, the washing and the store."""
+
+    # Sessions.
+    connections: int = _size(6_000, 1, 1_000_000)
+    line_bytes: int = _size(4_096, 512, 65_536)
+    pipeline_bytes: int = _size(65_536, 4_096, 1_048_576)
+    command_seconds: float = field(default=300.0, validator=_between(1, 86_400))
+    login_seconds: float = field(default=120.0, validator=_between(1, 86_400))
+    protocol_errors_in_row: int = _size(3, 1, 1_000)
+    protocol_errors: int = _size(10, 1, 10_000)
+    refusals: int = _size(200, 1, 100_000)
+    login_failures: int = _size(5, 1, 1_000)
+    # A message on its way in.
+    body_line_bytes: int = _size(1_048_576, 998, 33_554_432)
+    body_seconds: float = field(default=120.0, validator=_between(1, 86_400))
+    body_bytes_per_second: int = _size(512, 0)
+    body_memory: int = _size(67_108_864, 65_536)
+    spool_bytes: int = _size(2_097_152, 4_096)
+    copies_bytes: int = _size(536_870_912, 65_536)
+    # What washing reads.
+    header_bytes: int = _size(262_144, 1_024)
+    header_fields: int = _size(1_000, 10)
+    parts: int = _size(1_000, 1)
+    depth: int = _size(20, 1, 100)
+    # POP3.
+    pop3_idle_seconds: float = field(default=600.0, validator=_between(1, 86_400))
+    pop3_silent_seconds: float = field(default=60.0, validator=_between(0.1, 86_400))
+    # Threads, and the queues in front of them.
+    argon2_threads: int = _size(2, 1, 64)
+    logins_waiting: int = _size(256, 1, 100_000)
+    logins_remembered: int = _size(20_000, 1, 10_000_000)
+    wash_threads: int = _size(2, 1, 64)
+    inline_bytes: int = _size(65_536, 0, 1_048_576)
+    writes_waiting: int = _size(10_000, 10)
+
+
+@frozen
+class Config:
+    """A whole configuration. A section that is left out has its defaults."""
+
+    node: Node = Factory(Node)
+    store: Store = Factory(Store)
+    submission: Submission | None = None
+    pop3: Pop3 | None = None
+    mailboxes: Mailboxes = Factory(Mailboxes)
+    accounts: Accounts = Factory(Accounts)
+    aliases: dict[str, str] = Factory(dict)
+    limits: Limits = Factory(Limits)
+    source: str = field(default=BUILT_IN, kw_only=True)
+
+    @property
+    def state(self) -> Path:
+        """The state directory, absolute."""
+        return Path(self.node.state).expanduser().absolute()
+
+    @property
+    def database(self) -> Path:
+        """The database file, absolute."""
+        if not self.store.url:
+            return self.state / "postman.db"
+        return Path(self.store.url.removeprefix("sqlite:///")).expanduser().absolute()
+
+    @property
+    def domains(self) -> frozenset[bytes]:
+        """The two domains whose addresses are members'."""
+        names = self.node.mail_domain, self.node.internet_domain
+        return frozenset(name.encode() for name in names)
+
+
+def mail_host() -> Config:
+    """Return the built-in mail host: both servers on loopback, state in ./var."""
+    return Config(submission=Submission(), pop3=Pop3())
+
+
+def load(path: str | None) -> Config:
+    """Read the configuration at `path`, or return the built-in one for None.
+
+    Raises ConfigError with one complete line.
+    """
+    if path is None:
+        return mail_host()
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}; name a readable file with --config"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+    return from_table(data, path)
+
+
+def from_table(data: dict[str, Any], source: str) -> Config:
+    """Turn a parsed TOML table into a Config; `source` names it in errors."""
+    if "source" in data:
+        raise ConfigError(f'{source}: there is no section "source"; remove it')
+    try:
+        config = _converter().structure(data, Config)
+    except ClassValidationError as error:
+        raise ConfigError(f"{source}: {_first_fault(error)}") from error
+    aliases = {
+        alias.lower(): _alias_target(config, source, alias, target)
+        for alias, target in config.aliases.items()
+    }
+    return attrs.evolve(config, source=source, aliases=aliases)
+
+
+def _alias_target(config: Config, source: str, alias: str, target: str) -> str:
+    """Return the account an alias leads to; it may be written with its domain."""
+    name, _, domain = target.lower().partition("@")
+    if not name or (domain and domain.encode() not in config.domains):
+        raise ConfigError(
+            f"{source}: [aliases] {alias}: must name an account of this node, as in "
+            'postmaster = "jondoe"'
+        )
+    return name
+
+
+def _converter() -> cattrs.Converter:
+    """Make a converter that takes no type for another and no key it does not know."""
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+    for kind, words in (
+        (str, 'text in quotes, as in "mail.i2p"'),
+        (int, "a whole number without quotes"),
+        (bool, "true or false"),
+    ):
+        converter.register_structure_hook(kind, _exactly(kind, words))
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(tuple[str, ...], _strings)
+    return converter
+
+
+def _exactly(kind: type, words: str) -> Any:
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError(f"must be {words}")
+        return value
+
+    return structure
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError("must be a number without quotes")
+    return float(value)
+
+
+def _strings(value: Any, _: Any) -> tuple[str, ...]:
+    if type(value) is not list or not all(type(item) is str for item in value):
+        raise ValueError('must be a list of texts, as in ["…", "…"]')
+    return tuple(value)
+
+
+def _first_fault(error: BaseException, where: tuple[str, ...] = ()) -> str:
+    """Return "[section] key: what is wrong" for the first fault in a tree of them."""
+    if isinstance(error, ForbiddenExtraKeysError):
+        return _unknown_key(error, where)
+    if isinstance(error, BaseExceptionGroup):
+        first = error.exceptions[0]
+        for note in getattr(first, "__notes__", ()):
+            name = getattr(note, "name", None) or getattr(note, "index", None)
+            if name is not None:
+                where = (*where, str(name))
+        return _first_fault(first, where)
+    text = str(error)
+    if isinstance(error, TypeError | AttributeError):
+        text = "must be a section of its own"
+    return f"{_place(where)}{text}"
+
+
+def _unknown_key(error: ForbiddenExtraKeysError, where: tuple[str, ...]) -> str:
+    names = ", ".join(sorted(error.extra_fields))
+    known = ", ".join(
+        attribute.name
+        for attribute in attrs.fields(error.cl)
+        if attribute.name != "source"
+    )
+    kind = "key" if where else "section"
+    return f"{_place(where)}{names}: unknown {kind}; remove it (known: {known})"
+
+
+def _place(where: tuple[str, ...]) -> str:
+    if not where:
+        return ""
+    section, *keys = where
+    return f"[{section}] " + "".join(f"{key}: " for key in keys[:1])

@@ -1,0 +1,154 @@
+"""The fields of a washed header: whose names stand in it, in which order and words.
+
+Two lists, both allow-lists: a member's own message, and one forwarded inside it, whose
+author and thread stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+
+from attrs import field, frozen
+
+from postmand.message import dates, encoded, headers
+from postmand.message.address import Address, Group, Mailbox, parse_list
+from postmand.message.headers import Header, fold
+
+Field = tuple[bytes, bytes]
+
+_NOBODY = b"undisclosed-recipients:;"
+_THREAD = ((b"In-Reply-To", b"in-reply-to"), (b"References", b"references"))
+_ATEXT = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~ "
+)
+
+
+@frozen
+class Identity:
+    """Who sends: the one address and name shown, and all addresses that are own."""
+
+    address: Address
+    display_name: str = field(converter=encoded.clean)
+    own: frozenset[Address]
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The sender as every header shows them."""
+        return Mailbox(self.display_name, self.address)
+
+
+@frozen
+class Threads:
+    """The msg-ids that may stay, and those to be replaced.
+
+    An id outside `known` was never looked up: it could be the member's own, made by
+    their client, and falls.
+    """
+
+    given_out: Mapping[bytes, bytes]
+    known: Set[bytes]
+
+    def translated(self, values: list[bytes]) -> list[bytes]:
+        """Return the ids of these field bodies as they may leave."""
+        return headers.bounded_references(
+            self.given_out.get(one, one)
+            for value in values
+            for one in headers.message_ids(value)
+            if one in self.known
+        )
+
+
+def submitted(header: Header, identity: Identity, threads: Threads) -> Iterator[Field]:
+    """Yield the fields of a member's message, but for Date, Message-ID and MIME's."""
+    yield b"From", fold(b"From", _mailbox_words(identity.mailbox))
+    yield b"To", _addresses(b"To", header, identity) or _NOBODY
+    copies = _addresses(b"Cc", header, identity)
+    if copies:
+        yield b"Cc", copies
+    yield _subject(header)
+    yield from _thread(header, threads)
+
+
+def forwarded(header: Header, identity: Identity, threads: Threads) -> Iterator[Field]:
+    """Yield the fields of a message forwarded inside another, but for MIME's."""
+    date = dates.in_utc(header.first(b"date") or b"")
+    if date:
+        yield b"Date", date
+    for name in (b"From", b"To", b"Cc"):
+        addresses = _addresses(name, header, identity)
+        if addresses:
+            yield name, addresses
+    if header.first(b"subject") is not None:
+        yield _subject(header)
+    own_id = threads.translated(header.every(b"message-id")[:1])
+    if own_id:
+        yield b"Message-ID", own_id[0]
+    yield from _thread(header, threads)
+
+
+def _subject(header: Header) -> Field:
+    text = encoded.decode_words(header.first(b"subject") or b"")
+    return b"Subject", fold(b"Subject", encoded.words(text))
+
+
+def _thread(header: Header, threads: Threads) -> Iterator[Field]:
+    for name, key in _THREAD:
+        ids = threads.translated(header.every(key))
+        if ids:
+            yield name, fold(name, ids)
+
+
+def _addresses(name: bytes, header: Header, identity: Identity) -> bytes:
+    """Return the body of an address field, b"" where nobody is left in it."""
+    words: list[bytes] = []
+    for value in header.every(name.lower()):
+        for entry in parse_list(value):
+            if isinstance(entry, Group):
+                found = _group_words(entry, identity)
+            else:
+                found = _mailbox_words(_shown(entry, identity))
+            if words and found:
+                words[-1] += b","
+            words += found
+    return fold(name, words)
+
+
+def _shown(mailbox: Mailbox, identity: Identity) -> Mailbox:
+    """Return the mailbox, the member's own always the same."""
+    own = mailbox.address in identity.own or mailbox.address == identity.address
+    return identity.mailbox if own else mailbox
+
+
+def _group_words(group: Group, identity: Identity) -> list[bytes]:
+    words = _phrase(group.name)
+    if words:
+        words[-1] += b":"
+    for place, member in enumerate(group.members):
+        if place:
+            words[-1] += b","
+        words += _mailbox_words(_shown(member, identity))
+    if group.name and words:
+        words[-1] += b";"
+    return words
+
+
+def _mailbox_words(mailbox: Mailbox) -> list[bytes]:
+    address = bytes(mailbox.address)
+    words = _phrase(mailbox.name)
+    if not address.isascii():
+        # RFC 6857 3.1.8: a name no 7-bit header can hold is shown, not addressed.
+        told = encoded.encode_words(str(mailbox.address))
+        return [*words, b"Internationalized", b"Address", *told, b"Removed:;"]
+    return [*words, b"<%s>" % address] if words else [address]
+
+
+def _phrase(name: str) -> list[bytes]:
+    """Return a display name as words: atoms, one quoted string, or encoded words."""
+    if not name:
+        return []
+    if not encoded.is_plain(name):
+        return encoded.encode_words(name)
+    if _ATEXT.issuperset(name) and "  " not in name:
+        return name.encode("ascii").split(b" ")
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return encoded.split_plain(f'"{quoted}"'.encode("ascii"))

@@ -1,0 +1,262 @@
+"""A tree of parts written anew, in one shape (RFC 2045, 2046, 2183, 2387, 1847).
+
+Of a part's own words only those on the lists below remain. Boundaries and Content-IDs
+are fresh; transfer encodings follow `transfer`; signed and encrypted multiparts are
+passed octet for octet between fresh boundaries.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from attrs import Factory, define, field, frozen
+
+from postmand.message import charsets, fields, headers, parameters, reports, transfer
+from postmand.message.fields import Field, Identity, Threads
+from postmand.message.headers import fold
+from postmand.message.mime import Forwarded, Label, Leaf, Multipart, Part, Sealed
+
+_TEXT = frozenset((b"text/plain", b"text/html"))
+_ARMOUR = b"-----BEGIN PGP "
+_MULTIPARTS = frozenset(
+    b"multipart/" + kind
+    for kind in (
+        b"alternative",
+        b"digest",
+        b"mixed",
+        b"parallel",
+        b"related",
+        b"report",
+    )
+)
+# The parameters that remain, in this order, where their value is in the pattern.
+_WORD = re.compile(rb"[!#-'*+\-.0-9A-Z^-~]{1,127}+")
+_PRINTABLE = re.compile(rb"[ -!#-\[\]-~]{1,127}+")
+_PARAMETERS: dict[bytes, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
+    b"text/plain": (
+        (b"format", re.compile(rb"flowed", re.IGNORECASE)),
+        (b"delsp", re.compile(rb"yes", re.IGNORECASE)),
+    ),
+    b"text/calendar": ((b"method", _WORD),),
+    b"multipart/related": ((b"type", _PRINTABLE),),
+    b"multipart/report": ((b"report-type", _WORD),),
+    b"multipart/signed": ((b"micalg", _WORD), (b"protocol", _PRINTABLE)),
+    b"multipart/encrypted": ((b"protocol", _PRINTABLE),),
+    b"application/pkcs7-mime": ((b"smime-type", _WORD),),
+    b"application/x-pkcs7-mime": ((b"smime-type", _WORD),),
+}
+_CID = re.compile(rb"(\bcid:)([^\x00-\x20\"'<>()\\]++)", re.IGNORECASE)
+_CID_SAFE = "!$&'*+,-./:;=@_~"
+
+
+class Random(Protocol):
+    """What is asked of a source of randomness (`random.Random` has it)."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """Return k random bits."""
+
+
+@frozen
+class Written:
+    """A part written: its MIME fields, and its content in chunks.
+
+    `eight_bit` is true where a sealed part within holds 8-bit octets.
+    """
+
+    fields: list[Field]
+    chunks: list[bytes] = field(repr=False)
+    eight_bit: bool = False
+
+
+@define
+class Writer:
+    """Writes the parts of one message.
+
+    `content_ids` are those its parts have; with `html` any of them may be used.
+    """
+
+    identity: Identity
+    threads: Threads
+    rng: Random
+    content_ids: frozenset[bytes] = frozenset()
+    html: bool = False
+    _fresh_ids: dict[bytes, bytes] = Factory(dict)
+
+    def write(self, part: Part, *, top: bool = False, related: bool = False) -> Written:
+        """Return the part written; `top` is the root of a message, own or forwarded.
+
+        A root's content ends with CRLF, any other's does not need to.
+        """
+        if isinstance(part, Leaf):
+            written = self._leaf(part, top, related)
+        elif isinstance(part, Multipart):
+            written = self._multipart(part)
+        elif isinstance(part, Sealed):
+            written = self._sealed(part)
+        else:
+            written = self._forwarded(part)
+        if top and written.chunks and not written.chunks[-1].endswith(b"\r\n"):
+            written.chunks.append(b"\r\n")
+        return written
+
+    def _leaf(self, leaf: Leaf, top: bool, related: bool) -> Written:
+        label = leaf.label
+        octets = transfer.decode(leaf.content, leaf.encoding)
+        charset = label.parameters.get(b"charset", b"").lower()
+        attached = bool(label.file_name) or (
+            label.disposition == b"attachment" and not top
+        )
+        if label.kind in _TEXT and not attached:
+            charset, text = self._inline(leaf, charset, octets)
+            clean = (
+                leaf.clean if text is leaf.content else transfer.has_clean_lines(text)
+            )
+            if top and text and not text.endswith(b"\r\n"):
+                text += b"\r\n"
+            encoding, chunks = transfer.encode_text(text, clean=clean)
+        elif label.kind in reports.KINDS:
+            encoding, chunks = b"7bit", reports.wash(label.kind, octets, self.threads)
+        else:
+            encoding, chunks = b"base64", transfer.encode_base64(octets)
+        kept = _parameters(label)
+        if label.kind.startswith(b"text/") and _WORD.fullmatch(charset):
+            kept.insert(0, (b"charset", charset))
+        written = [
+            (b"Content-Type", _structured(b"Content-Type", label.kind, kept)),
+            (b"Content-Transfer-Encoding", encoding),
+            *self._placement(label, top, related),
+        ]
+        return Written(written, chunks)
+
+    def _inline(self, leaf: Leaf, charset: bytes, octets: bytes) -> tuple[bytes, bytes]:
+        """Return (charset, octets) of text shown in place: in UTF-8 where it decodes.
+
+        What does not decode, and text in PGP armour, keeps its octets and its label.
+        """
+        text = charsets.to_utf8(octets, charset)
+        if text is None or _ARMOUR in octets:
+            if charsets.is_ascii_label(charset) or not _WORD.fullmatch(charset):
+                charset = b"unknown-8bit" if text is None else b"utf-8"
+            return charset, octets
+        if not (leaf.clean and text is leaf.content):
+            text, _ = transfer.with_crlf(text)
+        if leaf.label.kind == b"text/html" and self.content_ids:
+            text = _CID.sub(self._renamed, text)
+        return b"utf-8", text
+
+    def _renamed(self, match: re.Match[bytes]) -> bytes:
+        old = unquote_to_bytes(match[2])
+        if old not in self.content_ids:
+            return match[0]
+        new = quote_from_bytes(self._content_id(old), safe=_CID_SAFE)
+        return match[1] + new.encode("ascii")
+
+    def _content_id(self, old: bytes) -> bytes:
+        if old not in self._fresh_ids:
+            domain = self.identity.address.domain
+            self._fresh_ids[old] = b"%032x@%s" % (self.rng.getrandbits(128), domain)
+        return self._fresh_ids[old]
+
+    def _placement(self, label: Label, top: bool, related: bool) -> list[Field]:
+        """Return Content-Disposition and Content-ID, as far as they say something.
+
+        A disposition is written for a file name, or where it keeps a part from being
+        shown in place. A Content-ID only where something may refer to it: some clients
+        put one with the clock in it on every part.
+        """
+        written: list[Field] = []
+        used = label.content_id and (related or self.html) and not top
+        if label.file_name or (label.disposition == b"attachment" and not top):
+            value = label.disposition or (b"inline" if used else b"attachment")
+            name = label.file_name.encode("utf-8", "replace")
+            kept = [(b"filename", name)] if name else []
+            field = b"Content-Disposition"
+            written.append((field, _structured(field, value, kept)))
+        if used:
+            written.append(
+                (b"Content-ID", b"<%s>" % self._content_id(label.content_id))
+            )
+        return written
+
+    def _multipart(self, part: Multipart) -> Written:
+        label = part.label
+        kind = label.kind if label.kind in _MULTIPARTS else b"multipart/mixed"
+        related = kind == b"multipart/related"
+        children = [self.write(child, related=related) for child in part.parts]
+        contents = [[headers.write(child.fields), *child.chunks] for child in children]
+        kept = _parameters(label) if kind == label.kind else []
+        start = label.parameters.get(b"start", b"").strip(b"<> \t")
+        if related and start in self.content_ids:
+            kept.append((b"start", b"<%s>" % self._content_id(start)))
+        eight_bit = any(child.eight_bit for child in children)
+        return self._bounded(kind, kept, contents, eight_bit)
+
+    def _sealed(self, part: Sealed) -> Written:
+        eight_bit = not all(content.isascii() for content in part.parts)
+        contents = [[content] for content in part.parts]
+        kept = _parameters(part.label)
+        return self._bounded(part.label.kind, kept, contents, eight_bit)
+
+    def _bounded(
+        self,
+        kind: bytes,
+        kept: list[tuple[bytes, bytes]],
+        contents: list[list[bytes]],
+        eight_bit: bool,
+    ) -> Written:
+        """Return a multipart of these contents between fresh boundaries."""
+        boundary = self._boundary(contents)
+        delimiter = b"--%s\r\n" % boundary
+        chunks: list[bytes] = []
+        for content in contents:
+            chunks.append(delimiter)
+            chunks += content
+            delimiter = b"\r\n--%s\r\n" % boundary
+        chunks.append(b"\r\n--%s--" % boundary)
+        kept = [*kept, (b"boundary", boundary)]
+        return Written(_container(kind, kept, eight_bit), chunks, eight_bit)
+
+    def _boundary(self, contents: list[list[bytes]]) -> bytes:
+        while True:
+            # "=_" stands in no base64 and no quoted-printable (RFC 2045 6.7).
+            boundary = b"=_%032x" % self.rng.getrandbits(128)
+            if not any(boundary in chunk for content in contents for chunk in content):
+                return boundary
+
+    def _forwarded(self, part: Forwarded) -> Written:
+        label = part.label
+        own = list(fields.forwarded(part.header, self.identity, self.threads))
+        if part.root is None:
+            written = Written([], [])
+        else:
+            written = self.write(part.root, top=True)
+            own += [(b"MIME-Version", b"1.0"), *written.fields]
+        chunks = [headers.write(own), *written.chunks]
+        outer = _container(label.kind, [], written.eight_bit)
+        outer += self._placement(label, top=False, related=False)
+        return Written(outer, chunks, written.eight_bit)
+
+
+def _container(
+    kind: bytes, kept: list[tuple[bytes, bytes]], eight_bit: bool
+) -> list[Field]:
+    """Return the fields of a part that holds parts: always the same two."""
+    return [
+        (b"Content-Type", _structured(b"Content-Type", kind, kept)),
+        (b"Content-Transfer-Encoding", b"8bit" if eight_bit else b"7bit"),
+    ]
+
+
+def _structured(name: bytes, value: bytes, kept: list[tuple[bytes, bytes]]) -> bytes:
+    return fold(name, parameters.write(value, kept))
+
+
+def _parameters(label: Label) -> list[tuple[bytes, bytes]]:
+    kept: list[tuple[bytes, bytes]] = []
+    for name, allowed in _PARAMETERS.get(label.kind, ()):
+        value = label.parameters.get(name, b"")
+        if allowed.fullmatch(value):
+            kept.append((name, value if name == b"method" else value.lower()))
+    return kept

@@ -1,0 +1,156 @@
+"""The whole node on one page: it only wires.
+
+A role is a wiring, not a package: what the config names is built, nothing else exists.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.internet import TimerService
+from twisted.cred.portal import Portal
+from twisted.internet.threads import deferToThread
+from twisted.python import usage
+
+from postmand.config import Config, ConfigError, load
+from postmand.message.limits import Limits as MessageLimits
+from postmand.postoffice import Maildrop, OfficeSettings, PostOffice, Submitter
+from postmand.queue.spool import Memory, Spool
+from postmand.rules.routing import Routing
+from postmand.servers.cred import Checker, Gate, Realm
+from postmand.servers.pop3 import IMaildrop, Pop3Factory
+from postmand.servers.submission import ISubmitter, SubmissionFactory
+from postmand.services import Listener, OnStop, Stack, Threads, endpoint_for
+from postmand.store.database import StoreInUseError
+from postmand.store.opening import Store, open_store
+from postmand.store.settings import Settings
+from postmand.store.upgrade import NewerSchemaError
+
+if TYPE_CHECKING:
+    from twisted.application.service import IService
+    from twisted.internet.interfaces import IProtocolFactory
+
+
+class Options(usage.Options):
+    """`twistd postman [--config FILE]`."""
+
+    optParameters = (
+        ("config", "c", None, "configuration file (default: a built-in mail host)"),
+    )
+
+
+def makeService(options: Options) -> IService:
+    """Return the node that the configuration names.
+
+    A fault in it ends the program with one line that names the mend.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415 (importing installs one)
+
+    try:
+        return node(load(options["config"]), reactor)
+    except ConfigError as error:
+        raise SystemExit(f"postmand: {error}") from None
+
+
+def node(config: Config, reactor: Any) -> Stack:
+    """Wire a node. Opens the store, which blocks; listens once it is started."""
+    listening = _endpoints(config, reactor)
+    limits = config.limits
+    store = _store(config, reactor)
+    argon2 = Threads(limits.argon2_threads, reactor, "argon2")
+    washing = Threads(limits.wash_threads, reactor, "washing")
+    office = PostOffice(
+        _office_settings(config),
+        store.accounts,
+        store.mailboxes,
+        store.threads,
+        seconds=reactor.seconds,
+        random=random.SystemRandom(),
+        in_thread=washing,
+    )
+    checker = Checker(
+        store.accounts, store.keyring, argon2, reactor, config.accounts, limits
+    )
+    avatars = {
+        ISubmitter: lambda member: Submitter(office, member),
+        IMaildrop: lambda member: Maildrop(office, member),
+    }
+    gate = Gate(Portal(Realm(avatars), [checker]), config.domains)
+    memory = Memory(limits.body_memory)
+
+    def new_spool() -> Spool:
+        return Spool(memory, limits.spool_bytes, config.state, washing)
+
+    factories: dict[str, IProtocolFactory] = {}
+    if config.submission is not None:
+        factories["submission"] = SubmissionFactory(
+            config.submission, limits, reactor, new_spool, gate
+        )
+    if config.pop3 is not None:
+        factories["pop3"] = Pop3Factory(limits, reactor, gate)
+
+    whole = Stack()
+    for service in (
+        OnStop(lambda: deferToThread(store.close)),
+        argon2,
+        washing,
+        TimerService(60.0, checker.forget),
+        TimerService(86_400.0, store.forget_threads),
+        *(Listener(where, factories[section]) for section, where in listening),
+    ):
+        service.setServiceParent(whole)
+    return whole
+
+
+def _endpoints(config: Config, reactor: Any) -> list[tuple[str, Any]]:
+    """Return (section, endpoint) for every place to listen at; all are free."""
+    sections = {"submission": config.submission, "pop3": config.pop3}
+    found = [
+        (name, endpoint_for(reactor, f"{config.source}: [{name}] listen", text))
+        for name, section in sections.items()
+        if section is not None
+        for text in section.listen
+    ]
+    if not found:
+        raise ConfigError(
+            f"{config.source}: names no server; add [submission], [pop3] or both"
+        )
+    return found
+
+
+def _store(config: Config, reactor: Any) -> Store:
+    """Open the store; what the disk has against it becomes one line with the mend."""
+    url = f"sqlite:///{config.database}"
+    try:
+        return open_store(url, config.state, Settings.from_config(config), reactor)
+    except StoreInUseError:
+        where, mend = config.state, "another postmand runs on it; stop that one first"
+    except NewerSchemaError:
+        where, mend = config.database, "a newer postmand wrote it; upgrade this one"
+    except sqlite3.Error as error:
+        where, mend = config.database, f"{error}; restore the file from a backup"
+    except OSError as error:
+        where = error.filename or config.state
+        mend = f"{error.strerror}; make it a directory that this user may write to"
+    raise ConfigError(f"{config.source}: [node] state: {where}: {mend}")
+
+
+def _office_settings(config: Config) -> OfficeSettings:
+    host_name = config.submission.host_name if config.submission else "localhost"
+    limits = config.limits
+    return OfficeSettings(
+        host_name=host_name.encode(),
+        mail_domain=config.node.mail_domain.encode(),
+        routing=Routing(config.domains, config.aliases),
+        message=MessageLimits(
+            header_bytes=limits.header_bytes,
+            fields=limits.header_fields,
+            parts=limits.parts,
+            depth=limits.depth,
+        ),
+        copies_bytes=limits.copies_bytes,
+        inline_bytes=limits.inline_bytes,
+        wash_threads=limits.wash_threads,
+    )

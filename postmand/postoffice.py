@@ -1,0 +1,326 @@
+"""The path of a message, to be read top to bottom.
+
+In: `accept` washes what a member hands in, names it, and puts a sealed copy into each
+mailbox, all in one transaction. Out: `Maildrop` opens the copies for their owner. This
+module decides nothing about addresses, headers or storage: it calls those who do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+from twisted.internet.defer import DeferredSemaphore
+
+from postmand.interfaces import (
+    Copy,
+    Entry,
+    IAccounts,
+    IMailboxes,
+    IThreads,
+    MailboxFullError,
+    Member,
+    NoSuchMailboxError,
+    Recipient,
+    StoreBusyError,
+    Stored,
+)
+from postmand.message.address import Address
+from postmand.message.datascan import unstuffed
+from postmand.message.headers import replace_thread_ids
+from postmand.message.restamp import compose, utc_date
+from postmand.message.sanitizer import (
+    Draft,
+    Identity,
+    Limits,
+    MessageError,
+    Washed,
+    parse,
+    wash,
+)
+from postmand.message.trace import received, return_path
+from postmand.queue.spool import Spool
+from postmand.rules.routing import (
+    MAILBOX_FULL,
+    NO_SUCH_USER,
+    TOO_LARGE_FOR_MAILBOX,
+    Routing,
+)
+from postmand.rules.verdict import Verdict
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from twisted.internet.defer import Deferred
+
+TOO_MANY_COPIES = Verdict(
+    "too-many-copies",
+    552,
+    "5.3.4",
+    "Too large for so many recipients; send it to fewer at a time",
+)
+STORE_BUSY = Verdict(
+    "store-busy", 452, "4.3.1", "The server can not store it now; try again later"
+)
+
+# How much of a mailbox is read ahead of a client that collects in order.
+_AHEAD_MESSAGES = 32
+_AHEAD_OCTETS = 131_072
+
+
+@frozen
+class OfficeSettings:
+    """What the post office is called and how much it takes."""
+
+    host_name: bytes
+    mail_domain: bytes
+    routing: Routing
+    message: Limits
+    copies_bytes: int
+    inline_bytes: int
+    wash_threads: int
+
+
+class PostOffice:
+    """Takes mail in and hands mail out. One for a node."""
+
+    def __init__(
+        self,
+        settings: OfficeSettings,
+        accounts: IAccounts,
+        mailboxes: IMailboxes,
+        threads: IThreads,
+        *,
+        seconds: Callable[[], float],
+        random: Random,
+        in_thread: Callable[..., Deferred[Any]],
+    ) -> None:
+        self.settings = settings
+        self.accounts = accounts
+        self.mailboxes = mailboxes
+        self.threads = threads
+        self._seconds = seconds
+        self._random = random
+        self._in_thread = in_thread
+        # Large messages are in memory while they are washed: only so many at a time.
+        self._large = DeferredSemaphore(settings.wash_threads)
+
+    async def recipient(self, address: Address, size: int) -> Recipient | Verdict:
+        """Say who gets mail for `address`, or why nobody does."""
+        route = self.settings.routing.route(address.local, address.domain)
+        if isinstance(route, Verdict):
+            return route
+        found = await self.accounts.recipient(route.name)
+        if found is None:
+            return NO_SUCH_USER
+        if found.free <= 0 or size > found.free:
+            return MAILBOX_FULL
+        return found
+
+    async def accept(
+        self, member: Member, recipients: Iterable[Recipient], spool: Spool
+    ) -> Verdict | None:
+        """Wash the message and keep a copy for each recipient, once.
+
+        None means that all copies are on disk. A Verdict means that none is kept.
+        """
+        copies = {recipient.account: recipient for recipient in recipients}
+        if spool.size * len(copies) > self.settings.copies_bytes:
+            return TOO_MANY_COPIES
+        small = spool.size <= self.settings.inline_bytes and not spool.on_disk
+        try:
+            if small:
+                await self._keep(member, list(copies.values()), spool, _at_once)
+            else:
+                async with self._large_one():
+                    await self._keep(
+                        member, list(copies.values()), spool, self._in_thread
+                    )
+        except MessageError as error:
+            return Verdict(error.reason, error.code, error.enhanced, error.text)
+        except MailboxFullError as error:
+            return TOO_LARGE_FOR_MAILBOX if error.permanent else MAILBOX_FULL
+        except NoSuchMailboxError:
+            return NO_SUCH_USER
+        except StoreBusyError:
+            return STORE_BUSY
+        return None
+
+    @asynccontextmanager
+    async def _large_one(self) -> AsyncIterator[None]:
+        await self._large.acquire()
+        try:
+            yield
+        finally:
+            self._large.release()
+
+    async def _keep(
+        self,
+        member: Member,
+        recipients: Sequence[Recipient],
+        spool: Spool,
+        run: Callable[..., Awaitable[Any]],
+    ) -> None:
+        """Read, wash, name, seal: `run` calls what is heavy, here or in a thread."""
+        draft: Draft = await run(_read, spool, self.settings.message)
+        threads = await self.threads.own(member, draft.thread_ids)
+        identity = self._identity(member)
+        washed: Washed = await run(wash, draft, identity, threads, self._random)
+        given_out = self.threads.give_out(member, draft.client_id)
+        date = utc_date(self._seconds())
+        header = b"".join(
+            (
+                return_path(identity.address),
+                received(self.settings.host_name, date, self._trace_id()),
+                compose(washed, date=date, message_id=given_out),
+            )
+        )
+        remember = (
+            dict([self.threads.row(member, draft.client_id)]) if draft.client_id else {}
+        )
+        await self.mailboxes.deliver(
+            [Copy(recipient, header, washed.body) for recipient in recipients],
+            remember,
+        )
+
+    def _identity(self, member: Member) -> Identity:
+        local = member.name.encode()
+        own = frozenset(
+            Address(local, domain) for domain in self.settings.routing.domains
+        )
+        address = Address(local, self.settings.mail_domain)
+        return Identity(address, member.display_name, own)
+
+    def _trace_id(self) -> bytes:
+        return b"%016x" % self._random.getrandbits(64)
+
+
+class Submitter:
+    """A member handing in mail (ISubmitter of the submission server)."""
+
+    def __init__(self, office: PostOffice, member: Member) -> None:
+        self._office = office
+        self._member = member
+
+    def is_own(self, address: Address) -> bool:
+        """Whether the address is the member's, in either domain."""
+        domains = self._office.settings.routing.domains
+        return address.local == self._member.name.encode() and (
+            not address.domain or address.domain in domains
+        )
+
+    async def recipient(self, address: Address, size: int) -> Recipient | Verdict:
+        """Judge a recipient."""
+        return await self._office.recipient(address, size)
+
+    async def accept(
+        self, recipients: Iterable[Recipient], spool: Spool
+    ) -> Verdict | None:
+        """Wash and keep the message."""
+        return await self._office.accept(self._member, recipients, spool)
+
+
+class Maildrop:
+    """A member collecting mail (IMaildrop of the POP3 server): a snapshot.
+
+    The ids given out for the member's own messages become again those its client gave,
+    so that replies join their threads there. Both sizes are known from the cards, so a
+    size stays exact without a body being opened.
+    """
+
+    def __init__(self, office: PostOffice, member: Member) -> None:
+        self.account = member.account
+        self.sizes: Sequence[int] = ()
+        self._office = office
+        self._member = member
+        self._entries: Sequence[Entry] = ()
+        self._ids: Mapping[bytes, bytes] = {}
+        self._ahead: dict[int, Stored] = {}
+        self._last = -1
+
+    async def open(self) -> None:
+        """Take the snapshot."""
+        self._entries = await self._office.mailboxes.entries(self._member)
+        ids = {one for entry in self._entries for one in entry.thread_ids}
+        if ids:
+            self._ids = await self._office.threads.restore(self._member, ids)
+        self.sizes = [
+            entry.size + restored_growth(entry.thread_ids, self._ids)
+            for entry in self._entries
+        ]
+
+    def uid(self, index: int) -> bytes:
+        """Return the message's unique-id."""
+        return self._entries[index].uid.hex().encode()
+
+    async def message(self, index: int) -> Stored:
+        """Return the whole message, reading ahead of a client that goes in order."""
+        if index not in self._ahead:
+            in_order = index == self._last + 1
+            await self._read_ahead(self._run_from(index) if in_order else [index])
+        self._last = index
+        return self._restored(self._ahead.pop(index))
+
+    async def header(self, index: int) -> Stored:
+        """Return the message without its body."""
+        (stored,) = await self._read([index], bodies=False)
+        return self._restored(stored)
+
+    async def remove(self, indexes: Sequence[int]) -> None:
+        """Remove these messages, on disk when it returns."""
+        self._ahead = {}
+        doomed = [self._entries[index] for index in indexes]
+        await self._office.mailboxes.remove(self._member, doomed)
+
+    def _run_from(self, index: int) -> Sequence[int]:
+        """Return the indexes to read at once, beginning with `index`."""
+        wanted = [index]
+        octets = self.sizes[index]
+        for following in range(index + 1, len(self.sizes)):
+            octets += self.sizes[following]
+            if octets > _AHEAD_OCTETS or len(wanted) >= _AHEAD_MESSAGES:
+                break
+            wanted.append(following)
+        return wanted
+
+    async def _read_ahead(self, wanted: Sequence[int]) -> None:
+        try:
+            self._ahead = dict(zip(wanted, await self._read(wanted), strict=True))
+        except LookupError:
+            # Another hand removed one of them, perhaps not the first.
+            first = wanted[:1]
+            self._ahead = dict(zip(first, await self._read(first), strict=True))
+
+    async def _read(
+        self, indexes: Sequence[int], *, bodies: bool = True
+    ) -> Sequence[Stored]:
+        entries = [self._entries[index] for index in indexes]
+        return await self._office.mailboxes.read(self._member, entries, bodies=bodies)
+
+    def _restored(self, stored: Stored) -> Stored:
+        if not self._ids:
+            return stored
+        header = replace_thread_ids(stored.header, self._ids)
+        return evolve(stored, header=header)
+
+
+def restored_growth(ids: Iterable[bytes], restored: Mapping[bytes, bytes]) -> int:
+    """Return by how many octets a header grows when `ids` are replaced in place."""
+    return sum(len(restored[one]) - len(one) for one in ids if one in restored)
+
+
+def _read(spool: Spool, limits: Limits) -> Draft:
+    return parse(unstuffed(spool.read()), limits)
+
+
+async def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)

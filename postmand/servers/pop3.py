@@ -1,0 +1,476 @@
+"""Where members collect mail (RFC 1939, 2449, 3206, 5034; the guide's words)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.protocol import Factory
+from zope.interface import Attribute, Interface
+
+from postmand.interfaces import StoreBusyError, Stored
+from postmand.servers import sasl
+from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError, peer_key
+from postmand.servers.dialogue import Dialogue
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IReactorTime
+
+    from postmand.config import Limits
+
+Answer = Coroutine[Any, Any, None] | None
+
+_CAPABILITIES = (
+    b"USER",
+    b"TOP",
+    b"UIDL",
+    b"PIPELINING",
+    b"RESP-CODES",
+    b"AUTH-RESP-CODE",
+    b"SASL PLAIN",
+    b"EXPIRE NEVER",
+)
+
+
+class IMaildrop(Interface):
+    """A member's mailbox as one session sees it (an avatar): a snapshot."""
+
+    account = Attribute("int: whose mailbox it is; one session at a time")
+    sizes = Attribute("Sequence[int]: exact octets of each message, oldest first")
+
+    async def open() -> None:
+        """Take the snapshot. Before this `sizes` is empty."""
+
+    def uid(index: int) -> bytes:  # noqa: N805
+        """Return the message's unique-id: printable, stable for ever."""
+
+    async def message(index: int) -> Stored:  # noqa: N805
+        """Return the whole message. LookupError: another hand removed it."""
+
+    async def header(index: int) -> Stored:  # noqa: N805
+        """Return the message with an empty body, at the price of its card."""
+
+    async def remove(indexes: Sequence[int]) -> None:  # noqa: N805
+        """Remove these messages, on disk when it returns."""
+
+
+class Sessions:
+    """Which session holds a mailbox: one at a time, a silent one gives way."""
+
+    def __init__(self) -> None:
+        self._holders: dict[int, Pop3Server] = {}
+
+    def take(self, account: int, session: Pop3Server) -> bool:
+        """Give the mailbox to `session`; False while a live one holds it."""
+        holder = self._holders.get(account)
+        if holder is not None and not holder.gives_way():
+            return False
+        self._holders[account] = session
+        return True
+
+    def give(self, account: int, session: Pop3Server) -> None:
+        """Give the mailbox back."""
+        if self._holders.get(account) is session:
+            del self._holders[account]
+
+
+class Pop3Server(Dialogue):
+    """One session."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        reactor: IReactorTime,
+        gate: Gate,
+        sessions: Sessions,
+        peer: str,
+    ) -> None:
+        super().__init__(limits, reactor)
+        self._gate = gate
+        self._sessions = sessions
+        self._peer = peer
+        self._name: bytes | None = None
+        self._drop: Any = None
+        self._deleted: set[int] = set()
+        self._failures = 0
+        self._heard = reactor.seconds()
+        self._next: Callable[[bytes], Answer] | None = None
+
+    # Replies.
+
+    def ok(self, text: bytes = b"") -> None:
+        """Send a positive answer."""
+        self.fine()
+        self.send(b"+OK " + text if text else b"+OK")
+
+    def err(self, text: bytes) -> None:
+        """Send a negative answer and count it as an error of the peer's."""
+        self.send(b"-ERR " + text)
+        self.erred()
+
+    def no(self, text: bytes) -> None:
+        """Send a negative answer to a sound question."""
+        self.send(b"-ERR " + text)
+        self.refused()
+
+    def greeting(self) -> bytes:
+        """No APOP stamp: it would show a process id and a clock."""
+        return b"+OK ready"
+
+    def say_too_long(self) -> None:
+        """See Dialogue."""
+        self.send(b"-ERR Line too long; closing the connection")
+
+    def say_timeout(self) -> None:
+        """See Dialogue."""
+        self.send(b"-ERR [SYS/TEMP] Silent for too long; closing the connection")
+
+    def say_fault(self) -> None:
+        """See Dialogue."""
+        self.send(b"-ERR [SYS/TEMP] A fault of this server; try again later")
+
+    def say_enough(self) -> None:
+        """See Dialogue."""
+        self.send(b"-ERR Too many errors; closing the connection")
+
+    # Commands.
+
+    def command(self, line: bytes) -> Answer:
+        """Dispatch one line to its verb, or to the exchange that waits for it."""
+        self._heard = self.reactor.seconds()
+        if self._next is not None:
+            waiting, self._next = self._next, None
+            return waiting(line)
+        verb, _, argument = line.partition(b" ")
+        verb = verb.strip().upper()
+        if verb != b"PASS":  # spaces belong to a password
+            argument = argument.strip()
+        known = _ANYWHERE.get(verb) or (
+            _TRANSACTION if self._drop is not None else _AUTHORIZATION
+        ).get(verb)
+        if known is not None:
+            return known(self, argument)
+        if verb in _TRANSACTION:
+            self.err(b"Log in first")
+        elif verb in _AUTHORIZATION:
+            self.err(b"You are logged in already")
+        else:
+            self.err(b"Command not recognised")
+        return None
+
+    def gives_way(self) -> bool:
+        """End a session whose peer went silent; its deletes are dropped."""
+        if self.reactor.seconds() - self._heard < self.limits.pop3_silent_seconds:
+            return False
+        self.close(abort=True)
+        return True
+
+    def gone(self) -> None:
+        """Give the mailbox back; nothing is deleted."""
+        drop, self._drop = self._drop, None
+        if drop is not None:
+            self._sessions.give(drop.account, self)
+
+    def _capa(self, _: bytes) -> None:
+        self.ok(b"Capability list follows")
+        self.send(b"\r\n".join(_CAPABILITIES) + b"\r\n.")
+
+    def _noop(self, _: bytes) -> None:
+        self.ok()
+
+    # Before the login.
+
+    def _user(self, name: bytes) -> None:
+        if not name:
+            self.err(b"USER needs a name")
+            return
+        self._name = name
+        self.ok(b"Password required for " + _shown(name))
+
+    def _pass(self, password: bytes) -> Answer:
+        if self._name is None:
+            self.err(b"Say USER first")
+            return None
+        name, self._name = self._name, None
+        if not password:
+            self.err(b"PASS needs a password")
+            return None
+        return self._log_in(sasl.Login(name, password))
+
+    def _auth(self, argument: bytes) -> Answer:
+        """AUTH (RFC 5034): PLAIN, with its response along or on the next line."""
+        mechanism, _, initial = argument.partition(b" ")
+        if not mechanism:
+            self.ok(b"Mechanisms follow")
+            self.send(b"PLAIN\r\n.")
+        elif mechanism.upper() != b"PLAIN":
+            self.err(b"Use AUTH PLAIN, or USER and PASS")
+        elif initial:
+            return self._plain(initial)
+        else:
+            self._next = self._plain
+            self.send(b"+ ")
+        return None
+
+    def _plain(self, response: bytes) -> Answer:
+        try:
+            return self._log_in(sasl.plain(response))
+        except sasl.SASLError:
+            self.err(b"Authentication was cancelled, or is not base64")
+            return None
+
+    async def _log_in(self, login: sasl.Login) -> None:
+        try:
+            drop = await self._gate.enter(login, self._peer, IMaildrop)
+        except WrongLoginError:
+            self._failures += 1
+            self.no(b"[AUTH] Name or password is wrong")
+            if self._failures >= self.limits.login_failures:
+                self.say_enough()
+                self.close()
+            return
+        except LoginBusyError:
+            self.no(b"[SYS/TEMP] Too many logins at once; try again in a minute")
+            return
+        if self.lost:
+            return
+        if not self._sessions.take(drop.account, self):
+            self.no(b"[IN-USE] Another session has this mailbox open")
+            return
+        try:
+            await drop.open()
+        except BaseException:
+            self._sessions.give(drop.account, self)
+            raise
+        if self.lost:
+            self._sessions.give(drop.account, self)
+            return
+        self._drop = drop
+        self.setTimeout(self.limits.pop3_idle_seconds)
+        count, octets = len(drop.sizes), sum(drop.sizes)
+        plural = b"" if count == 1 else b"s"
+        self.ok(
+            b"%s has %d visible message%s (0 hidden) in %d octets."
+            % (_shown(login.name), count, plural, octets)
+        )
+
+    # After it.
+
+    def _kept(self) -> Iterator[tuple[int, int]]:
+        """Yield (number, size) of every message not marked deleted."""
+        for index, size in enumerate(self._drop.sizes):
+            if index not in self._deleted:
+                yield index + 1, size
+
+    def _number(self, argument: bytes) -> int | None:
+        """Return the index of the message named; answer and return None for none."""
+        if not argument.isdigit() or len(argument) > 9:
+            self.err(b"Give the number of a message")
+            return None
+        index = int(argument) - 1
+        if not 0 <= index < len(self._drop.sizes):
+            self.no(b"There is no such message")
+        elif index in self._deleted:
+            self.no(b"That message is marked as deleted")
+        else:
+            return index
+        return None
+
+    def _stat(self, _: bytes) -> None:
+        sizes = [size for _, size in self._kept()]
+        self.ok(b"%d %d" % (len(sizes), sum(sizes)))
+
+    def _list(self, argument: bytes) -> Answer:
+        return self._listing(argument, lambda _, size: b"%d" % size)
+
+    def _uidl(self, argument: bytes) -> Answer:
+        return self._listing(argument, lambda index, _: self._drop.uid(index))
+
+    def _listing(self, argument: bytes, shown: Callable[[int, int], bytes]) -> Answer:
+        if not argument:
+            return self._list_all(shown)
+        index = self._number(argument)
+        if index is not None:
+            self.ok(b"%d %s" % (index + 1, shown(index, self._drop.sizes[index])))
+        return None
+
+    async def _list_all(self, shown: Callable[[int, int], bytes]) -> None:
+        self.ok(b"Listing follows")
+        lines: list[bytes] = []
+        for number, size in self._kept():
+            lines.append(b"%d %s\r\n" % (number, shown(number - 1, size)))
+            if len(lines) >= 1000:
+                self.transport.write(b"".join(lines))
+                lines = []
+                if not await self.room():
+                    return
+        self.transport.write(b"".join([*lines, b".\r\n"]))
+
+    def _retr(self, argument: bytes) -> Answer:
+        index = self._number(argument)
+        return None if index is None else self._retrieve(index)
+
+    async def _retrieve(self, index: int) -> None:
+        try:
+            stored = await self._drop.message(index)
+        except LookupError:
+            self.no(b"That message is gone")
+            return
+        self.fine()
+        stuffed = _Stuffing()
+        first = b"+OK %d octets\r\n" % self._drop.sizes[index]
+        self.transport.write(first + stuffed.piece(stored.header + stored.body))
+        if stored.more is not None:
+            try:
+                await self._stream(stored.more, stuffed)
+            finally:
+                stored.more.close()
+        self.transport.write(stuffed.end())
+        await self.room()
+
+    async def _stream(self, more: Any, stuffed: _Stuffing) -> None:
+        while await self.room():
+            piece = await more.next()
+            if not piece:
+                return
+            self._heard = self.reactor.seconds()
+            self.transport.write(stuffed.piece(piece))
+
+    def _top(self, argument: bytes) -> Answer:
+        number, _, lines = argument.partition(b" ")
+        lines = lines.strip()
+        if not lines.isdigit() or len(lines) > 9:
+            self.err(b"Write it as TOP message lines")
+            return None
+        index = self._number(number)
+        return None if index is None else self._head(index, int(lines))
+
+    async def _head(self, index: int, lines: int) -> None:
+        try:
+            if not lines:
+                stored = await self._drop.header(index)
+            else:
+                stored = await self._drop.message(index)
+        except LookupError:
+            self.no(b"That message is gone")
+            return
+        self.ok(b"Top of message follows")
+        stuffed = _Stuffing()
+        body, left = _first_lines(stored.body, lines)
+        self.transport.write(stuffed.piece(stored.header + body))
+        if stored.more is not None:
+            try:
+                while left and await self.room():
+                    piece = await stored.more.next()
+                    if not piece:
+                        break
+                    body, left = _first_lines(piece, left)
+                    self.transport.write(stuffed.piece(body))
+            finally:
+                stored.more.close()
+        self.transport.write(stuffed.end())
+
+    def _dele(self, argument: bytes) -> None:
+        index = self._number(argument)
+        if index is not None:
+            self._deleted.add(index)
+            self.ok()
+
+    def _rset(self, _: bytes) -> None:
+        self._deleted.clear()
+        self.ok()
+
+    def _quit(self, _: bytes) -> Answer:
+        if self._drop is None or not self._deleted:
+            self._bye()
+            return None
+        return self._commit()
+
+    async def _commit(self) -> None:
+        """Delete, and say so only once it is on disk (RFC 1939 6)."""
+        try:
+            await self._drop.remove(sorted(self._deleted))
+        except StoreBusyError:
+            self.send(b"-ERR [SYS/TEMP] Nothing was deleted; try again later")
+            self.close()
+            return
+        self._bye()
+
+    def _bye(self) -> None:
+        self.ok(b"OK - Bye")
+        self.gone()
+        self.close()
+
+
+_ANYWHERE = {b"CAPA": Pop3Server._capa, b"QUIT": Pop3Server._quit}
+_AUTHORIZATION = {
+    b"USER": Pop3Server._user,
+    b"PASS": Pop3Server._pass,
+    b"AUTH": Pop3Server._auth,
+}
+_TRANSACTION = {
+    b"STAT": Pop3Server._stat,
+    b"LIST": Pop3Server._list,
+    b"UIDL": Pop3Server._uidl,
+    b"RETR": Pop3Server._retr,
+    b"TOP": Pop3Server._top,
+    b"DELE": Pop3Server._dele,
+    b"RSET": Pop3Server._rset,
+    b"NOOP": Pop3Server._noop,
+}
+
+
+def _shown(name: bytes) -> bytes:
+    """Return what of a login name may stand in an answer."""
+    return bytes(octet for octet in name[:64] if 0x21 <= octet <= 0x7E)
+
+
+def _first_lines(body: bytes, lines: int) -> tuple[bytes, int]:
+    """Return the first `lines` lines, and how many are still missing."""
+    end = 0
+    while lines:
+        found = body.find(b"\n", end)
+        if found < 0:
+            return body, lines
+        end = found + 1
+        lines -= 1
+    return body[:end], 0
+
+
+class _Stuffing:
+    """Doubles leading dots over the pieces of one multi-line answer, and ends it."""
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"
+
+    def piece(self, piece: bytes) -> bytes:
+        if not piece:
+            return b""
+        starts = self._tail.endswith(b"\n") and piece.startswith(b".")
+        self._tail = piece[-2:]
+        if b"\n." in piece:
+            piece = piece.replace(b"\n.", b"\n..")
+        return b"." + piece if starts else piece
+
+    def end(self) -> bytes:
+        return b".\r\n" if self._tail.endswith(b"\n") else b"\r\n.\r\n"
+
+
+class Pop3Factory(Factory):
+    """Makes a session for each connection."""
+
+    noisy = False
+
+    def __init__(self, limits: Limits, reactor: IReactorTime, gate: Gate) -> None:
+        self._limits = limits
+        self._reactor = reactor
+        self._gate = gate
+        self._sessions = Sessions()
+
+    def buildProtocol(self, addr: IAddress) -> Pop3Server:
+        """Make the session; its peer is known by a key that is never written."""
+        session = Pop3Server(
+            self._limits, self._reactor, self._gate, self._sessions, peer_key(addr)
+        )
+        session.factory = self
+        return session

@@ -1,0 +1,416 @@
+"""The hardened ESMTP both SMTP servers share (RFC 5321 and what EHLO announces).
+
+Who may say what is a subclass's: submission asks for a login, an exchange asks its
+rules. Nothing a client says of itself, its EHLO name first of all, is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import define, field
+
+from postmand.message.address import Address, AddressError, parse_path
+from postmand.message.datascan import DataScan
+from postmand.queue.spool import Spool
+from postmand.rules.verdict import Verdict
+from postmand.servers.dialogue import Dialogue
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from postmand.config import Limits
+
+Answer = Coroutine[Any, Any, None] | None
+Accepted = TypeVar("Accepted")
+
+BAD_ADDRESS = Verdict(
+    "bad-address", 553, "5.1.3", "That is no address; write it as <name@domain>"
+)
+TOO_MANY_RECIPIENTS = Verdict(
+    "too-many-recipients", 452, "4.5.3", "Too many recipients; send to these first"
+)
+TOO_LARGE = Verdict(
+    "too-large", 552, "5.3.4", "The message is larger than this server takes"
+)
+BODY_FAULTS = {
+    "nul": Verdict("nul", 554, "5.6.0", "The message holds a NUL octet"),
+    "bare-cr": Verdict(
+        "bare-cr", 554, "5.6.0", "The message holds a bare CR; end lines with CRLF"
+    ),
+    "bare-lf": Verdict(
+        "bare-lf", 554, "5.6.0", "The message holds a bare LF; end lines with CRLF"
+    ),
+    "long-line": Verdict(
+        "long-line", 554, "5.6.0", "A line of the message is too long"
+    ),
+}
+
+
+@define
+class Transaction(Generic[Accepted]):
+    """One mail transaction: from MAIL to the answer to its last dot, or to RSET."""
+
+    sender: Address | None
+    size: int
+    recipients: list[Accepted] = field(factory=list)
+
+
+class ESMTP(Dialogue, Generic[Accepted]):
+    """An ESMTP server without policy.
+
+    Replies carry enhanced codes once EHLO was said (RFC 2034). DATA is taken in chunks;
+    whatever is wrong with a message, its end is found before the refusal is spoken, so
+    that no line of it is ever run as a command.
+    """
+
+    bare_lf_is_refused = True
+
+    def __init__(
+        self,
+        host_name: bytes,
+        max_message_bytes: int,
+        max_recipients: int,
+        limits: Limits,
+        reactor: IReactorTime,
+        new_spool: Callable[[], Spool],
+    ) -> None:
+        super().__init__(limits, reactor)
+        self.host_name = host_name
+        self.max_message_bytes = max_message_bytes
+        self.max_recipients = max_recipients
+        self.transaction: Transaction[Accepted] | None = None
+        self.hello = False
+        self.extended = False
+        self._new_spool = new_spool
+        self._spool: Spool | None = None
+        self._scan: DataScan | None = None
+        self._moved = 0
+        self._taken = 0
+        self._next: Callable[[bytes], Answer] | None = None
+        self._verbs: dict[bytes, Callable[[bytes], Answer]] = {
+            b"EHLO": self._ehlo,
+            b"HELO": self._helo,
+            b"MAIL": self._mail,
+            b"RCPT": self._rcpt,
+            b"DATA": self._data,
+            b"RSET": self._rset,
+            b"NOOP": self._noop,
+            b"QUIT": self._quit,
+            b"HELP": self._help,
+            b"VRFY": self._vrfy,
+            b"EXPN": self._expn,
+            **self.more_verbs(),
+        }
+
+    # What a subclass gives.
+
+    def more_verbs(self) -> dict[bytes, Callable[[bytes], Answer]]:
+        """Return further verbs and who answers them."""
+        return {}
+
+    def extensions(self) -> list[bytes]:
+        """Return what EHLO announces beyond what every server of ours does."""
+        return []
+
+    def sender_verdict(self, sender: Address | None) -> Verdict | None:
+        """Judge MAIL FROM; None lets it pass."""
+        raise NotImplementedError
+
+    async def recipient(self, address: Address, size: int) -> Accepted | Verdict:
+        """Judge RCPT TO. `size` is what MAIL declared, 0 where it did not."""
+        raise NotImplementedError
+
+    async def accept(
+        self, transaction: Transaction[Accepted], spool: Spool
+    ) -> Verdict | None:
+        """Keep the message for all its recipients; None means: kept, on disk."""
+        raise NotImplementedError
+
+    # Replies.
+
+    def reply(self, code: int, enhanced: str, text: str) -> None:
+        """Send one reply line."""
+        if self.extended:
+            self.send(f"{code} {enhanced} {text}".encode())
+        else:
+            self.send(f"{code} {text}".encode())
+
+    def refuse(self, verdict: Verdict) -> None:
+        """Speak a refusal by policy and count it."""
+        self.reply(verdict.code, verdict.enhanced, verdict.text)
+        self.refused()
+
+    def protest(self, code: int, enhanced: str, text: str) -> None:
+        """Speak a protocol error and count it."""
+        self.reply(code, enhanced, text)
+        self.erred()
+
+    def greeting(self) -> bytes:
+        """Return the banner: the configured name, never the machine's."""
+        return b"220 " + self.host_name + b" ESMTP I2PNet Mailservice"
+
+    def say_too_long(self) -> None:
+        """See Dialogue."""
+        self.reply(500, "5.5.6", "Line too long; closing the connection")
+
+    def say_timeout(self) -> None:
+        """See Dialogue."""
+        self.reply(421, "4.4.2", "Silent for too long; closing the connection")
+
+    def say_fault(self) -> None:
+        """See Dialogue."""
+        self.reply(451, "4.3.0", "A fault of this server; try again later")
+
+    def say_enough(self) -> None:
+        """See Dialogue."""
+        self.reply(421, "4.7.0", "Too many errors; closing the connection")
+
+    # Commands.
+
+    def command(self, line: bytes) -> Answer:
+        """Dispatch one line to its verb, or to the exchange that waits for it."""
+        if self._next is not None:
+            waiting, self._next = self._next, None
+            return waiting(line)
+        verb, _, argument = line.strip().partition(b" ")
+        answer = self._verbs.get(verb.upper())
+        if answer is None:
+            self.protest(500, "5.5.2", "Command not recognised")
+            return None
+        return answer(argument.strip())
+
+    def then(self, waiting: Callable[[bytes], Answer]) -> None:
+        """Hand the next line to `waiting` instead of to a verb."""
+        self._next = waiting
+
+    def reset(self) -> None:
+        """Drop the transaction."""
+        self.transaction = None
+
+    def _ehlo(self, argument: bytes) -> None:
+        if not argument:
+            self.protest(501, "5.5.4", "EHLO needs a name")
+            return
+        self.reset()
+        self.hello = self.extended = True
+        self.fine()
+        lines = [
+            self.host_name,
+            b"PIPELINING",
+            b"SIZE %d" % self.max_message_bytes,
+            b"8BITMIME",
+            b"SMTPUTF8",
+            b"ENHANCEDSTATUSCODES",
+            b"LIMITS RCPTMAX=%d" % self.max_recipients,
+            *self.extensions(),
+        ]
+        self.send(b"\r\n".join(b"250-" + line for line in lines[:-1]))
+        self.send(b"250 " + lines[-1])
+
+    def _helo(self, argument: bytes) -> None:
+        if not argument:
+            self.protest(501, "5.5.4", "HELO needs a name")
+            return
+        self.reset()
+        self.hello = True
+        self.extended = False
+        self.fine()
+        self.send(b"250 " + self.host_name)
+
+    def _mail(self, argument: bytes) -> None:
+        if not self.hello:
+            self.protest(503, "5.5.1", "Say EHLO first")
+            return
+        if self.transaction is not None:
+            self.protest(503, "5.5.1", "A sender was given already; RSET to begin anew")
+            return
+        path = self._path(argument, b"FROM:")
+        if path is None:
+            return
+        sender, parameters = path
+        size = self._mail_parameters(parameters)
+        if size is None:
+            return
+        verdict = TOO_LARGE if size > self.max_message_bytes else None
+        verdict = verdict or self.sender_verdict(sender)
+        if verdict is not None:
+            self.refuse(verdict)
+            return
+        self.transaction = Transaction(sender, size)
+        self.fine()
+        self.reply(250, "2.1.0", "Ok")
+
+    def _path(
+        self, argument: bytes, keyword: bytes
+    ) -> tuple[Address | None, dict[bytes, bytes | None]] | None:
+        """Read `FROM:<path> parameters`; answer and return None where it is not one."""
+        if argument[: len(keyword)].upper() != keyword:
+            form = keyword.decode() + "<name@domain>"
+            self.protest(501, "5.5.4", f"Write it as {form}")
+            return None
+        try:
+            return parse_path(argument[len(keyword) :])
+        except AddressError:
+            self.refuse(BAD_ADDRESS)
+            return None
+
+    def _mail_parameters(self, parameters: dict[bytes, bytes | None]) -> int | None:
+        """Return the declared size (0 for none); answer and return None for a fault."""
+        size = 0
+        for name, value in parameters.items():
+            if name == b"SIZE" and value and value.isdigit() and len(value) <= 20:
+                size = int(value)  # RFC 1870
+            elif name == b"BODY" and (value or b"").upper() in (b"7BIT", b"8BITMIME"):
+                pass  # RFC 6152
+            elif name == b"SMTPUTF8" and value is None:
+                pass  # RFC 6531
+            elif name == b"AUTH" and value:
+                pass  # RFC 4954 5: we vouch for nobody but the login
+            elif name in (b"SIZE", b"BODY", b"SMTPUTF8", b"AUTH"):
+                self.protest(501, "5.5.4", f"{name.decode()} has a wrong value")
+                return None
+            else:
+                self.protest(555, "5.5.4", "A parameter is not recognised")
+                return None
+        return size
+
+    def _rcpt(self, argument: bytes) -> Answer:
+        transaction = self.transaction
+        if transaction is None:
+            self.protest(503, "5.5.1", "Say MAIL first")
+            return None
+        path = self._path(argument, b"TO:")
+        if path is None:
+            return None
+        address, parameters = path
+        if parameters:
+            self.protest(555, "5.5.4", "RCPT takes no parameters here")
+            return None
+        if address is None:
+            self.refuse(BAD_ADDRESS)
+            return None
+        if len(transaction.recipients) >= self.max_recipients:
+            self.refuse(TOO_MANY_RECIPIENTS)
+            return None
+        return self._judge_recipient(transaction, address)
+
+    async def _judge_recipient(
+        self, transaction: Transaction[Accepted], address: Address
+    ) -> None:
+        answer = await self.recipient(address, transaction.size)
+        if isinstance(answer, Verdict):
+            self.refuse(answer)
+            return
+        transaction.recipients.append(answer)
+        self.fine()
+        self.reply(250, "2.1.5", "Ok")
+
+    def _data(self, argument: bytes) -> None:
+        transaction = self.transaction
+        if argument:
+            self.protest(501, "5.5.4", "DATA takes no argument")
+        elif transaction is None:
+            self.protest(503, "5.5.1", "Say MAIL first")
+        elif not transaction.recipients:
+            self.protest(554, "5.5.1", "No recipient was accepted")  # RFC 5321 3.3
+        else:
+            self._spool = self._new_spool()
+            self._scan = DataScan(self.limits.body_line_bytes)
+            self._moved = self._taken = 0
+            self.raw = self._body
+            self.setTimeout(self.limits.body_seconds)
+            self.fine()
+            self.send(b"354 End data with <CR><LF>.<CR><LF>")
+
+    def _body(self, chunk: bytes) -> bytes:
+        """Take a chunk of the message; return what follows its end."""
+        if self._scan is None or self._spool is None:
+            return b""
+        self._moved += len(chunk)
+        self._taken += len(chunk)
+        piece, rest = self._scan.feed(chunk)
+        if rest is None and self._taken > 2 * self.max_message_bytes:
+            # Long refused, and no end in sight.
+            self.refuse(TOO_LARGE)
+            self.close()
+            return b""
+        if self._spool.size + len(piece) > self.max_message_bytes:
+            self._scan.faults.add("too-large")
+        full = False
+        if piece and not self._scan.faults:
+            full = self._spool.write(piece)
+        if rest is not None:
+            self.raw = None
+            self.setTimeout(self.limits.command_seconds)
+            self.pending(self._received(self._scan, self._spool))
+            self._scan = self._spool = None
+            return rest
+        if full:
+            self.pending(self._spool.flush())
+        return b""
+
+    def still_moving(self) -> bool:
+        """Whether the body kept the smallest rate over the last `body_seconds`."""
+        least = self.limits.body_bytes_per_second * self.limits.body_seconds
+        moved, self._moved = self._moved, 0
+        return moved > 0 and moved >= least
+
+    async def _received(self, scan: DataScan, spool: Spool) -> None:
+        transaction, self.transaction = self.transaction, None
+        try:
+            verdict = self._body_verdict(scan)
+            if verdict is None and transaction is not None:
+                verdict = await self.accept(transaction, spool)
+        finally:
+            spool.close()
+        if verdict is None:
+            self.fine()
+            self.reply(250, "2.0.0", "Ok: kept")
+        else:
+            self.refuse(verdict)
+
+    def _body_verdict(self, scan: DataScan) -> Verdict | None:
+        if "too-large" in scan.faults:
+            return TOO_LARGE
+        if scan.bare_lf and self.bare_lf_is_refused:
+            return BODY_FAULTS["bare-lf"]
+        return BODY_FAULTS[min(scan.faults)] if scan.faults else None
+
+    def _rset(self, argument: bytes) -> None:
+        if argument:
+            self.protest(501, "5.5.4", "RSET takes no argument")
+            return
+        self.reset()
+        self.fine()
+        self.reply(250, "2.0.0", "Ok")
+
+    def _noop(self, _: bytes) -> None:
+        self.fine()
+        self.reply(250, "2.0.0", "Ok")
+
+    def _quit(self, _: bytes) -> None:
+        self.reply(221, "2.0.0", "Bye")
+        self.close()
+
+    def _help(self, _: bytes) -> None:
+        verbs = " ".join(sorted(verb.decode() for verb in self._verbs))
+        self.fine()
+        self.reply(214, "2.0.0", verbs)
+
+    def _vrfy(self, _: bytes) -> None:
+        # The same for everybody: no oracle (RFC 5321 7.3).
+        self.fine()
+        self.reply(252, "2.5.0", "Send some mail, and see")
+
+    def _expn(self, _: bytes) -> None:
+        self.protest(502, "5.5.1", "EXPN is not offered")
+
+    def gone(self) -> None:
+        """Forget a message whose end never came: it was never delivered."""
+        self.reset()
+        spool, self._spool = self._spool, None
+        self._scan = None
+        if spool is not None:
+            spool.close()

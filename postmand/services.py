@@ -1,0 +1,146 @@
+"""The node's parts as Twisted services: started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from postmand.config import ConfigError
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import (
+        IListeningPort,
+        IProtocolFactory,
+        IStreamServerEndpoint,
+    )
+
+
+class Stack(MultiService):
+    """Services of which each stands on those before it.
+
+    Stopping goes from the top down, each waiting for the one above: no session is left
+    without the store under it.
+    """
+
+    def stopService(self) -> Deferred[None]:
+        """Stop all, the last one first; fires when the first has stopped."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for service in reversed(list(self)):
+            await maybeDeferred(service.stopService)
+
+
+class Threads(Service):
+    """A bounded pool of threads, called like a function: `threads(f, *arguments)`."""
+
+    def __init__(self, size: int, reactor: Any, name: str) -> None:
+        self._pool = ThreadPool(0, size, name)
+        self._reactor = reactor
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Run `function` in a thread; fire with what it returns."""
+        return deferToThreadPool(self._reactor, self._pool, function, *arguments)
+
+    def startService(self) -> None:
+        """Start the pool; a thread is made when it is needed."""
+        super().startService()
+        self._pool.start()
+
+    def stopService(self) -> None:
+        """Let what runs finish, then end the threads."""
+        super().stopService()
+        self._pool.stop()
+
+
+class OnStop(Service):
+    """Calls a function (which may return a Deferred) when it is stopped."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+
+    def stopService(self) -> Any:
+        """Call it."""
+        super().stopService()
+        return self._function()
+
+
+class Listener(Service):
+    """Listens on one endpoint while it runs."""
+
+    def __init__(
+        self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
+    ) -> None:
+        self._endpoint = endpoint
+        self._factory = factory
+        self._port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        """Listen; a failure that is known at once is raised and ends the start."""
+        failed: list[Any] = []
+        self._endpoint.listen(self._factory).addCallbacks(
+            self._listening, failed.append
+        )
+        if failed:
+            failed[0].raiseException()
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+
+    def stopService(self) -> Any:
+        """Take no more connections."""
+        super().stopService()
+        port, self._port = self._port, None
+        return None if port is None else port.stopListening()
+
+
+def endpoint_for(reactor: Any, place: str, text: str) -> IStreamServerEndpoint:
+    """Return the endpoint that `text` names, having tried that its port is free.
+
+    Raises ConfigError that begins with `place` (file, section and key).
+    """
+    try:
+        endpoint = serverFromString(reactor, text)
+    except (ValueError, TypeError, LookupError) as error:
+        raise ConfigError(
+            f'{place}: "{text}" is no endpoint ({error}); write it as '
+            '"tcp:2525:interface=127.0.0.1"'
+        ) from None
+    kind, _, rest = text.partition(":")
+    if kind in ("tcp", "tcp6"):
+        _try_port(place, text, kind, rest)
+    return endpoint
+
+
+def _try_port(place: str, text: str, kind: str, rest: str) -> None:
+    """Bind for a moment: a port in use is to be told before anything is started."""
+    port, *options = rest.replace("\\:", "\0").split(":")
+    interface = dict(option.partition("=")[::2] for option in options).get("interface")
+    family = socket.AF_INET6 if kind == "tcp6" else socket.AF_INET
+    host = (interface or "").replace("\0", ":")
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port.removeprefix("port="))))
+        except OSError as error:
+            raise ConfigError(f"{place}: {text}: {_told(error)}") from None
+
+
+def _told(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            "the port is in use; is another postmand running? "
+            "Stop it, or name another port"
+        )
+    if error.errno == errno.EACCES:
+        return "ports below 1024 are root's; name a higher one"
+    return f"{error.strerror}; name an address and a port of this machine"

@@ -1,0 +1,1 @@
+"""What is kept: accounts, sealed mailboxes, and the ids that join threads."""

@@ -1,0 +1,73 @@
+"""Passwords to keys: what opens a member's account for a session."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from attrs import field, frozen
+from nacl import bindings
+from zope.interface import implementer
+
+from postmand.interfaces import Credential, IKeyring, Member
+from postmand.store.passwords import (
+    SALT_BYTES,
+    Cost,
+    Wrapped,
+    by_password,
+    stretch,
+    unwrap,
+)
+from postmand.store.seal import SealError
+
+
+def thread_key(secret_key: bytes) -> bytes:
+    """Return the key that makes and knows the Message-IDs given out to a member."""
+    return hashlib.blake2b(
+        key=secret_key, digest_size=32, person=b"postmand-thread"
+    ).digest()
+
+
+@implementer(IKeyring)
+@frozen
+class Keyring:
+    """Opens accounts. `cost` is what an unknown name costs: that of a new password."""
+
+    cost: Cost
+    _salt: bytes = field(factory=lambda: os.urandom(SALT_BYTES), repr=False)
+
+    def unlock(self, credential: Credential | None, password: bytes) -> Member | None:
+        """Return the opened account, or None (see IKeyring).
+
+        Raises SealError where the password is right and the row was tampered with.
+        """
+        if credential is None:
+            stretch(password, self._salt, self.cost)
+            return None
+        secret_key = unwrap(
+            Wrapped(credential.salt, credential.verifier, credential.wrapped_key),
+            password,
+            Cost(credential.passes, credential.memory_kib),
+            by_password(credential.account),
+        )
+        if secret_key is None or credential.disabled:
+            return None
+        # Mail sealed to an exchanged public key would be read by who exchanged it.
+        if bindings.crypto_scalarmult_base(secret_key) != credential.public_key:
+            raise SealError("the public key is not the secret key's")
+        return Member(
+            account=credential.account,
+            name=credential.name,
+            display_name=credential.display_name,
+            public_key=credential.public_key,
+            version=credential.version,
+            secret_key=secret_key,
+            thread_key=thread_key(secret_key),
+        )
+
+    def needs_rehash(self, credential: Credential) -> bool:
+        """Tell whether the password was wrapped at another cost than today's.
+
+        Then the next who holds the password may set it anew (Registry.set_password).
+        """
+        return Cost(credential.passes, credential.memory_kib) != self.cost

@@ -1,0 +1,202 @@
+"""The members' mailboxes, for servers: deliver, list, read, remove."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, FirstError, fail, gatherResults, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from postmand.interfaces import (
+    Copy,
+    Entry,
+    IChunks,
+    IMailboxes,
+    MailboxFullError,
+    Member,
+    Stored,
+)
+from postmand.store import reading
+from postmand.store.bodies import Bodies
+from postmand.store.crew import Crew
+from postmand.store.rows import Arrival, Changes
+from postmand.store.sealing import arrival_files, arrivals, copy_size
+from postmand.store.writer import Job, Writer
+
+T = TypeVar("T")
+
+# Cards opened in one go: long enough to be worth a thread, short enough to wait for.
+CARDS = 256
+
+
+@implementer(IMailboxes)
+@frozen(eq=False)
+class Mailboxes:
+    """Sealed mailboxes.
+
+    `boxes` opens cards and bodies, `sealers` seals long bodies, and the writer seals
+    short ones. `limit` is a mailbox's in padded octets, `file_bytes` the longest body
+    that is a row; `expires_day` tells the day a thread id handed in now is forgotten.
+    """
+
+    _writer: Writer
+    _boxes: Crew[sqlite3.Connection]
+    _sealers: Crew[Bodies]
+    _bodies: Bodies
+    _limit: int
+    _file_bytes: int
+    _expires_day: Callable[[], int]
+
+    def deliver(
+        self, copies: Sequence[Copy], remember: Mapping[bytes, bytes]
+    ) -> Deferred[None]:
+        """Put every copy into its mailbox, all or nothing (see IMailboxes)."""
+        sizes = [copy_size(copy) for copy in copies]
+        for copy, (_, size) in zip(copies, sizes, strict=True):
+            if size > self._limit:
+                return fail(MailboxFullError(copy.recipient.name, permanent=True))
+        seal = partial(arrivals, copies=copies, file_bytes=self._file_bytes)
+        day = self._expires_day()
+        if all(body <= self._file_bytes for body, _ in sizes):
+            weight = sum(size for _, size in sizes)
+            return self._writer.submit(
+                Job(lambda: Changes(seal(self._bodies), remember, day), weight)
+            )
+        sealed = self._sealers.call(seal)
+        return sealed.addCallback(self._put, remember, day)
+
+    def _put(
+        self, sealed: Sequence[Arrival], remember: Mapping[bytes, bytes], day: int
+    ) -> Deferred[None]:
+        changes = Changes(sealed, remember, day)
+        weight = sum(len(arrival.body or b"") for arrival in sealed)
+        done = self._writer.submit(Job(lambda: changes, weight))
+        return done.addErrback(self._let_go, arrival_files(sealed))
+
+    def _let_go(self, reason: Failure, names: Sequence[str]) -> Failure:
+        """Remove the files of a job that failed.
+
+        After an error of the disk nobody knows what it kept of the rows: then the files
+        stay until the next start has looked.
+        """
+        cause = getattr(reason.value, "__cause__", None)
+        code = getattr(cause, "sqlite_errorcode", 0)
+        if code & 0xFF != sqlite3.SQLITE_IOERR:
+            removed = self._sealers.call(lambda bodies: bodies.remove(names))
+            removed.addErrback(lambda _: None)  # closed: swept at the next start
+        return reason
+
+    def entries(self, member: Member) -> Deferred[Sequence[Entry]]:
+        """Fire with the mailbox's entries, oldest first."""
+        first = self._boxes.call(partial(_entries_or_numbers, member=member))
+        return first.addCallback(self._more_entries, member)
+
+    def _more_entries(
+        self, found: tuple[list[Entry], list[int]], member: Member
+    ) -> Deferred[Sequence[Entry]]:
+        opened, numbers = found
+        if not numbers:
+            return succeed(opened)
+        ranges = [numbers[at : at + CARDS] for at in range(0, len(numbers), CARDS)]
+        calls = [
+            self._boxes.call(
+                partial(reading.entries, member=member, first=some[0], last=some[-1])
+            )
+            for some in ranges
+        ]
+        return _all(calls).addCallback(
+            lambda lists: [e for some in lists for e in some]
+        )
+
+    def read(
+        self, member: Member, entries: Sequence[Entry], *, bodies: bool = True
+    ) -> Deferred[Sequence[Stored]]:
+        """Fire with the messages asked for (see IMailboxes)."""
+        if bodies:
+            several = partial(
+                reading.several, bodies=self._bodies, member=member, wanted=entries
+            )
+        else:
+            several = partial(_headers, member=member, wanted=entries)
+        return self._boxes.call(several).addCallback(self._stored)
+
+    def _stored(self, opened: Sequence[reading.OpenMessage]) -> Sequence[Stored]:
+        return [
+            Stored(
+                one.header,
+                one.body,
+                None if one.rest is None else _Chunks(self._boxes, one.rest),
+            )
+            for one in opened
+        ]
+
+    def remove(self, member: Member, entries: Sequence[Entry]) -> Deferred[None]:
+        """Remove these messages in one transaction, synced when it fires."""
+        changes = Changes(
+            remove_from=member.account, remove=[entry.number for entry in entries]
+        )
+        return self._writer.submit(Job(lambda: changes))
+
+
+@implementer(IChunks)
+class _Chunks:
+    """The rest of a long body, opened piece by piece in the readers' threads."""
+
+    def __init__(self, crew: Crew[sqlite3.Connection], body: reading.OpenBody) -> None:
+        self._crew = crew
+        self._body = body
+        self._reading = False
+        self._closed = False
+
+    def next(self) -> Deferred[bytes]:
+        """Fire with the next piece, b"" at the end and after close()."""
+        if self._closed:
+            return succeed(b"")
+        self._reading = True
+        piece = self._crew.call(lambda _: next(self._body.pieces, b""))
+        return piece.addBoth(self._read)
+
+    def _read(self, piece: bytes | Failure) -> bytes | Failure:
+        self._reading = False
+        if self._closed or not piece or isinstance(piece, Failure):
+            self._closed = True
+            self._body.close()
+        return piece
+
+    def close(self) -> None:
+        """Let go of the file; a piece that is being read comes to its end first."""
+        self._closed = True
+        if not self._reading:
+            self._body.close()
+
+
+def _entries_or_numbers(
+    connection: sqlite3.Connection, member: Member
+) -> tuple[list[Entry], list[int]]:
+    """Return a small mailbox's entries, or the numbers of a large one's messages."""
+    numbers = reading.numbers(connection, member)
+    if not numbers or len(numbers) > CARDS:
+        return [], numbers
+    return reading.entries(connection, member, numbers[0], numbers[-1]), []
+
+
+def _headers(
+    connection: sqlite3.Connection, member: Member, wanted: Sequence[Entry]
+) -> list[reading.OpenMessage]:
+    return [reading.header(connection, member, entry) for entry in wanted]
+
+
+def _all(calls: Sequence[Deferred[T]]) -> Deferred[list[T]]:
+    """Fire with all results in order, or fail with the first error itself."""
+    gathered = gatherResults(calls, consumeErrors=True)
+
+    def unwrap(reason: Failure) -> Failure:
+        error = reason.value
+        return error.subFailure if isinstance(error, FirstError) else reason
+
+    return gathered.addErrback(unwrap)

@@ -1,0 +1,208 @@
+"""Opening the store: for the node whole, for a tool beside it the register alone."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from attrs import field, frozen
+from sqlalchemy import select
+from twisted.internet.defer import Deferred
+
+from postmand.interfaces import IAccounts, IKeyring, IMailboxes, IThreads
+from postmand.store.accounts import Accounts
+from postmand.store.bodies import Bodies
+from postmand.store.crew import Crew
+from postmand.store.database import (
+    connect,
+    database_path,
+    make_directory,
+    make_engine,
+    prepare,
+)
+from postmand.store.inbox import StartThread, start_thread
+from postmand.store.keyring import Keyring
+from postmand.store.mailboxes import Mailboxes
+from postmand.store.passwords import Cost
+from postmand.store.registry import Registry
+from postmand.store.rows import Changes
+from postmand.store.schema import messages
+from postmand.store.settings import Settings
+from postmand.store.threads import Threads
+from postmand.store.upgrade import upgrade
+from postmand.store.writer import Job, Writer
+
+T = TypeVar("T")
+
+DAY_SECONDS = 86_400
+MOST_LOOKUPS = 64
+
+_FILES = prepare(select(messages.c.file).where(messages.c.file.is_not(None)))
+
+
+class StoreReactor(Protocol):
+    """What the store needs of a reactor."""
+
+    def callFromThread(self, function: Callable[[], None]) -> object:  # noqa: N802
+        """Run a function in the reactor's thread, soon."""
+
+    def seconds(self) -> float:
+        """Return the seconds since 1970-01-01 UTC."""
+
+
+@frozen(eq=False)
+class Store:
+    """What the node keeps, and its seams."""
+
+    accounts: IAccounts
+    keyring: IKeyring
+    mailboxes: IMailboxes
+    threads: IThreads
+    registry: Registry
+    _writer: Writer
+    _today: Callable[[], int]
+    _closing: ExitStack = field(repr=False)
+
+    def forget_threads(self) -> Deferred[None]:
+        """Forget the given-out Message-IDs that have expired: to be called each day."""
+        today = self._today()
+        return self._writer.submit(Job(lambda: Changes(forget_before=today)))
+
+    def close(self) -> None:
+        """Write what waits, empty the log into the database, let go. Blocks.
+
+        Not to be called in the reactor's thread while the reactor is still wanted: what
+        was written is told through it.
+        """
+        self._closing.close()
+
+
+def open_store(
+    url: str,
+    state: Path,
+    settings: Settings,
+    reactor: StoreReactor,
+    start: StartThread = start_thread,
+) -> Store:
+    """Open the store of a node: migrate, lock, sweep, start the threads. Blocks.
+
+    `url` is sqlite:///PATH; long bodies lie in `state`/bodies. Raises StoreInUseError
+    when another node has them, NewerSchemaError for a database of a newer program, and
+    OSError or sqlite3.Error for what the disk does.
+    """
+    make_directory(state)
+    upgrade(url)
+    path, bodies = database_path(url), Bodies(state / "bodies")
+    with ExitStack() as undo:
+        bodies.make()
+        undo.enter_context(bodies.lock())
+        bodies.sweep(_named(path))
+        undo.callback(_put_to_rest, path)
+        return _Rooms(path, bodies, settings, reactor, start, undo).store()
+
+
+def open_registry(url: str, state: Path, settings: Settings) -> Registry:
+    """Open the accounts' register, beside a running node or without one. Blocks."""
+    make_directory(state)
+    upgrade(url)
+    bodies = Bodies(state / "bodies")
+    bodies.make()
+    return Registry(make_engine(database_path(url)), bodies, _cost(settings))
+
+
+@frozen(eq=False)
+class _Rooms:
+    """The parts of a store being opened; what ends them is put on `undo`.
+
+    They end in the opposite order: what hands jobs on before what takes them.
+    """
+
+    path: Path
+    bodies: Bodies
+    settings: Settings
+    reactor: StoreReactor
+    start: StartThread
+    undo: ExitStack
+
+    def store(self) -> Store:
+        """Start the threads and join the parts."""
+        settings, limit = self.settings, self.settings.max_bytes
+        lookups = self._crew("lookup", self._connection, 1, MOST_LOOKUPS)
+        boxes = self._crew("box", self._connection, settings.read_threads, 1)
+        writer = self._writer()
+        sealers = self._crew("seal", self._directory, settings.seal_threads, 1)
+        mailboxes = Mailboxes(
+            writer=writer,
+            boxes=boxes,
+            sealers=sealers,
+            bodies=self.bodies,
+            limit=limit,
+            file_bytes=settings.file_bytes,
+            expires_day=lambda: self._today() + settings.thread_days,
+        )
+        return Store(
+            accounts=Accounts(lookups, limit),
+            keyring=Keyring(_cost(settings)),
+            mailboxes=mailboxes,
+            threads=Threads(lookups, settings.mail_domain),
+            registry=Registry(make_engine(self.path), self.bodies, _cost(settings)),
+            writer=writer,
+            today=self._today,
+            closing=self.undo.pop_all(),
+        )
+
+    def _crew(
+        self,
+        name: str,
+        open_tool: Callable[[], AbstractContextManager[T]],
+        threads: int,
+        most: int,
+    ) -> Crew[T]:
+        dispatch, waiting = self.reactor.callFromThread, self.settings.waiting
+        crew = Crew(open_tool, dispatch, waiting=waiting, most=most)
+        crew.start(self.start, name, threads)
+        self.undo.callback(crew.close)
+        return crew
+
+    def _writer(self) -> Writer:
+        writer = Writer(
+            self._connection,
+            self.bodies,
+            self.reactor.callFromThread,
+            limit=self.settings.max_bytes,
+            waiting=self.settings.waiting,
+        )
+        writer.start(self.start, "writer")
+        self.undo.callback(writer.close)
+        return writer
+
+    def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
+        return closing(connect(self.path))
+
+    def _directory(self) -> AbstractContextManager[Bodies]:
+        return nullcontext(self.bodies)
+
+    def _today(self) -> int:
+        return int(self.reactor.seconds() // DAY_SECONDS)
+
+
+def _cost(settings: Settings) -> Cost:
+    return Cost(settings.passes, settings.memory_kib)
+
+
+def _named(path: Path) -> set[str]:
+    """Return the names of all files that rows name."""
+    with closing(connect(path)) as connection:
+        return {name for (name,) in connection.execute(_FILES)}
+
+
+def _put_to_rest(path: Path) -> None:
+    """Move the log into the database file, and leave no time on it."""
+    with suppress(sqlite3.Error), closing(connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with suppress(OSError):
+        os.utime(path, ns=(0, 0))

@@ -1,0 +1,219 @@
+"""The tables. Each column's comment says in one sentence what it holds.
+
+No column holds a time finer than a day, a peer, or the last use of anything.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# SQLite gives an automatic key to a column of type INTEGER only; it is 64 bits wide.
+WIDE = BigInteger().with_variant(Integer, "sqlite")
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column(
+        "id",
+        WIDE,
+        primary_key=True,
+        autoincrement=False,
+        comment="A random number, so that row order does not tell who came first.",
+    ),
+    Column(
+        "name",
+        Text,
+        nullable=False,
+        unique=True,
+        comment="The local part of the member's address, in lower case.",
+    ),
+    Column(
+        "display_name",
+        Text,
+        nullable=False,
+        comment="The name the member chose to stand beside the address, or nothing.",
+    ),
+    Column(
+        "disabled",
+        Integer,
+        nullable=False,
+        comment="1 if the operator closed the account, else 0.",
+    ),
+    Column(
+        "created_day",
+        Integer,
+        nullable=False,
+        comment="The day the account was made, in days since 1970-01-01 UTC.",
+    ),
+    Column(
+        "version",
+        Integer,
+        nullable=False,
+        comment="A count of the changes made to this row by its owner or operator.",
+    ),
+    Column(
+        "public_key",
+        LargeBinary,
+        nullable=False,
+        comment="The X25519 key that arriving mail is sealed to.",
+    ),
+    Column(
+        "salt",
+        LargeBinary,
+        nullable=False,
+        comment="The random salt of the password's Argon2id.",
+    ),
+    Column(
+        "passes",
+        Integer,
+        nullable=False,
+        comment="The number of passes of the password's Argon2id.",
+    ),
+    Column(
+        "memory_kib",
+        Integer,
+        nullable=False,
+        comment="The memory of the password's Argon2id, in KiB.",
+    ),
+    Column(
+        "verifier",
+        LargeBinary,
+        nullable=False,
+        comment="A hash of one half of the password's Argon2id: it checks a password.",
+    ),
+    Column(
+        "wrapped_key",
+        LargeBinary,
+        nullable=False,
+        comment="The secret key, sealed with the other half of the same Argon2id.",
+    ),
+    Column(
+        "recovery_salt",
+        LargeBinary,
+        nullable=False,
+        comment="The random salt of the recovery code's Argon2id.",
+    ),
+    Column(
+        "recovery_verifier",
+        LargeBinary,
+        nullable=False,
+        comment="A hash of one half of the recovery code's Argon2id.",
+    ),
+    Column(
+        "recovery_wrapped_key",
+        LargeBinary,
+        nullable=False,
+        comment="The secret key, sealed with the other half of the code's Argon2id.",
+    ),
+    Column(
+        "used_bytes",
+        WIDE,
+        nullable=False,
+        comment="The sum of padded_bytes over the account's messages.",
+    ),
+    sqlite_strict=True,
+)
+
+# The small columns come first: SQLite reads a row from its start, and whoever looks
+# for a size or a file name need not walk through a body.
+messages = Table(
+    "messages",
+    metadata,
+    Column(
+        "id",
+        WIDE,
+        primary_key=True,
+        autoincrement=True,
+        comment="A count over the whole node, never used twice: the order of arrival.",
+    ),
+    Column(
+        "account",
+        WIDE,
+        ForeignKey("accounts.id"),
+        nullable=False,
+        comment="The account whose mailbox this message lies in.",
+    ),
+    Column(
+        "uid",
+        LargeBinary,
+        nullable=False,
+        comment="16 random octets: the message's name in POP3's UIDL.",
+    ),
+    Column(
+        "padded_bytes",
+        WIDE,
+        nullable=False,
+        comment="All octets kept for the message: sealed key, card and padded body.",
+    ),
+    Column(
+        "file",
+        Text,
+        comment="The random name of the file with a long body; empty for a short one.",
+    ),
+    Column(
+        "sealed_key",
+        LargeBinary,
+        nullable=False,
+        comment="The message's two keys, sealed to the account's public key.",
+    ),
+    Column(
+        "card",
+        LargeBinary,
+        nullable=False,
+        comment="The header block and the exact size, sealed and padded.",
+    ),
+    Column(
+        "body",
+        LargeBinary,
+        comment="A short body, sealed and padded; empty where the body is a file.",
+    ),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+Index("messages_by_account", messages.c.account, messages.c.id)
+Index(
+    "messages_by_file",
+    messages.c.file,
+    unique=True,
+    sqlite_where=messages.c.file.is_not(None),
+    postgresql_where=messages.c.file.is_not(None),
+)
+
+thread_ids = Table(
+    "thread_ids",
+    metadata,
+    Column(
+        "tag",
+        LargeBinary,
+        primary_key=True,
+        comment="A keyed hash of a Message-ID given out; the key is the member's.",
+    ),
+    Column(
+        "sealed",
+        LargeBinary,
+        nullable=False,
+        comment="The Message-ID the member's client used, sealed, of one fixed length.",
+    ),
+    Column(
+        "expires_day",
+        Integer,
+        nullable=False,
+        comment="The day after which the row is forgotten, in days since 1970-01-01.",
+    ),
+    # Without a row number nothing but the random tag gives the rows an order.
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+Index("thread_ids_by_day", thread_ids.c.expires_day)

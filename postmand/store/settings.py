@@ -1,0 +1,55 @@
+"""The store's settings: what the config file may change, with its defaults."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+from attrs.validators import ge, le
+
+from postmand.config import Config
+
+MIB = 1024 * 1024
+
+
+@frozen
+class Settings:
+    """Limits and costs of the store. Sizes are in octets unless the name says KiB."""
+
+    mail_domain: str = "mail.i2p"
+    """The domain of the Message-IDs given out."""
+
+    max_bytes: int = field(default=50 * MIB, validator=ge(1))
+    """The limit of one mailbox, in padded octets."""
+
+    file_bytes: int = field(default=64 * 1024, validator=[ge(0), le(MIB)])
+    """A body longer than this is a sealed file beside the database."""
+
+    thread_days: int = field(default=400, validator=ge(1))
+    """How many days a given-out Message-ID is remembered."""
+
+    waiting: int = field(default=10_000, validator=ge(1))
+    """How many jobs may wait for the store; the next is refused at once."""
+
+    seal_threads: int = field(default=2, validator=ge(1))
+    """How many threads seal large bodies."""
+
+    read_threads: int = field(default=2, validator=ge(1))
+    """How many threads open cards and bodies for POP3."""
+
+    passes: int = field(default=2, validator=ge(1))
+    """Argon2id passes for a password set from now on."""
+
+    memory_kib: int = field(default=19 * 1024, validator=ge(8))
+    """Argon2id memory in KiB for a password set from now on."""
+
+    @classmethod
+    def from_config(cls, config: Config) -> Settings:
+        """Return what the config file says of the store."""
+        return cls(
+            mail_domain=config.node.mail_domain,
+            max_bytes=config.mailboxes.max_bytes,
+            thread_days=config.accounts.thread_days,
+            waiting=config.limits.writes_waiting,
+            seal_threads=config.limits.wash_threads,
+            passes=config.accounts.argon2_passes,
+            memory_kib=config.accounts.argon2_memory_kib,
+        )

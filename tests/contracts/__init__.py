@@ -1,0 +1,1 @@
+"""Promises of the seams, tested on each implementation; and the fakes."""
