@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def describe(error: BaseException) -> str:
     """Return the types and code places of `error` and its causes, innermost last."""
-    told = []
+    told: list[str] = []
     seen: BaseException | None = error
     while seen is not None and len(told) < 8:
         frames = traceback.extract_tb(seen.__traceback__)[-12:]

@@ -15,9 +15,7 @@ from zope.interface import Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-# mypy-zope reads the method signatures below; zope's own idiom leaves out `self`.
-# mypy: disable-error-code="no-self-argument,misc,empty-body"
-# ruff: noqa: N805
+# zope.interface's idiom leaves out `self`.
 
 
 @frozen

@@ -20,7 +20,8 @@ from postmand.postoffice import Maildrop, OfficeSettings, PostOffice, Submitter
 from postmand.queue.spool import Memory, Spool
 from postmand.rules.routing import Routing
 from postmand.servers.cred import Checker, Gate, Realm
-from postmand.servers.pop3 import IMaildrop, Pop3Factory
+from postmand.servers.maildrop import IMaildrop
+from postmand.servers.pop3 import Pop3Factory
 from postmand.servers.submission import ISubmitter, SubmissionFactory
 from postmand.services import Listener, OnStop, Stack, Threads, endpoint_for
 from postmand.store.database import StoreInUseError
@@ -91,7 +92,7 @@ def node(config: Config, reactor: Any) -> Stack:
     if config.pop3 is not None:
         factories["pop3"] = Pop3Factory(limits, reactor, gate)
 
-    whole = Stack()
+    whole = Stack()  # type: ignore[no-untyped-call]
     for service in (
         OnStop(lambda: deferToThread(store.close)),
         argon2,

@@ -35,7 +35,6 @@ from postmand.interfaces import (
     Stored,
 )
 from postmand.message.address import Address
-from postmand.message.datascan import unstuffed
 from postmand.message.headers import replace_thread_ids
 from postmand.message.restamp import compose, utc_date
 from postmand.message.sanitizer import (
@@ -48,6 +47,7 @@ from postmand.message.sanitizer import (
     wash,
 )
 from postmand.message.trace import received, return_path
+from postmand.message.wire import unstuffed
 from postmand.queue.spool import Spool
 from postmand.rules.routing import (
     MAILBOX_FULL,

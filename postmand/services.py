@@ -53,12 +53,12 @@ class Threads(Service):
 
     def startService(self) -> None:
         """Start the pool; a thread is made when it is needed."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._pool.start()
 
     def stopService(self) -> None:
         """Let what runs finish, then end the threads."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._pool.stop()
 
 
@@ -70,7 +70,7 @@ class OnStop(Service):
 
     def stopService(self) -> Any:
         """Call it."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return self._function()
 
 
@@ -98,7 +98,7 @@ class Listener(Service):
 
     def stopService(self) -> Any:
         """Take no more connections."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         port, self._port = self._port, None
         return None if port is None else port.stopListening()
 
@@ -109,7 +109,7 @@ def endpoint_for(reactor: Any, place: str, text: str) -> IStreamServerEndpoint:
     Raises ConfigError that begins with `place` (file, section and key).
     """
     try:
-        endpoint = serverFromString(reactor, text)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
     except (ValueError, TypeError, LookupError) as error:
         raise ConfigError(
             f'{place}: "{text}" is no endpoint ({error}); write it as '

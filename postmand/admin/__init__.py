@@ -1,0 +1,1 @@
+"""postmanctl: the operator's tool beside the node."""

@@ -121,8 +121,10 @@ def _shown(mailbox: Mailbox, identity: Identity) -> Mailbox:
 
 def _group_words(group: Group, identity: Identity) -> list[bytes]:
     words = _phrase(group.name)
-    if words:
+    if words and encoded.is_plain(group.name):
         words[-1] += b":"
+    elif words:
+        words.append(b":")  # RFC 2047 5 (3): a blank behind an encoded word
     for place, member in enumerate(group.members):
         if place:
             words[-1] += b","
@@ -136,9 +138,9 @@ def _mailbox_words(mailbox: Mailbox) -> list[bytes]:
     address = bytes(mailbox.address)
     words = _phrase(mailbox.name)
     if not address.isascii():
-        # RFC 6857 3.1.8: a name no 7-bit header can hold is shown, not addressed.
-        told = encoded.encode_words(str(mailbox.address))
-        return [*words, b"Internationalized", b"Address", *told, b"Removed:;"]
+        # RFC 6857 3.1.8: an address no 7-bit header can hold is shown as a name.
+        words = _phrase(f"{mailbox.name} Internationalized Address {mailbox.address}")
+        return [*words, b":;"]
     return [*words, b"<%s>" % address] if words else [address]
 
 

@@ -18,7 +18,8 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 _NAME = re.compile(rb"([^*]++)(?:\*(\d{1,3}))?(\*)?")
-_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+# Only these two are unescaped: `\U` in `C:\Users\mary\cv.pdf` is no escape but a path.
+_ESCAPED = re.compile(rb'\\(["\\])')
 _SPECIAL = re.compile(rb'(["\\])')
 
 

@@ -47,7 +47,7 @@ _PARAMETERS: dict[bytes, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
     b"application/pkcs7-mime": ((b"smime-type", _WORD),),
     b"application/x-pkcs7-mime": ((b"smime-type", _WORD),),
 }
-_CID = re.compile(rb"(\bcid:)([^\x00-\x20\"'<>()\\]++)", re.IGNORECASE)
+_CID = re.compile(rb"(\bcid:)([^\x00-\x20\"&';<>()\\]++)", re.IGNORECASE)
 _CID_SAFE = "!$&'*+,-./:;=@_~"
 
 
@@ -96,26 +96,17 @@ class Writer:
         elif isinstance(part, Sealed):
             written = self._sealed(part)
         else:
-            written = self._forwarded(part)
+            written = self._forwarded(part, top)
         if top and written.chunks and not written.chunks[-1].endswith(b"\r\n"):
             written.chunks.append(b"\r\n")
         return written
 
     def _leaf(self, leaf: Leaf, top: bool, related: bool) -> Written:
         label = leaf.label
-        octets = transfer.decode(leaf.content, leaf.encoding)
         charset = label.parameters.get(b"charset", b"").lower()
-        attached = bool(label.file_name) or (
-            label.disposition == b"attachment" and not top
-        )
-        if label.kind in _TEXT and not attached:
-            charset, text = self._inline(leaf, charset, octets)
-            clean = (
-                leaf.clean if text is leaf.content else transfer.has_clean_lines(text)
-            )
-            if top and text and not text.endswith(b"\r\n"):
-                text += b"\r\n"
-            encoding, chunks = transfer.encode_text(text, clean=clean)
+        octets = transfer.decode(leaf.content, leaf.encoding)
+        if label.kind in _TEXT and not _is_attached(label, top):
+            charset, encoding, chunks = self._text(leaf, charset, octets, top=top)
         elif label.kind in reports.KINDS:
             encoding, chunks = b"7bit", reports.wash(label.kind, octets, self.threads)
         else:
@@ -130,21 +121,31 @@ class Writer:
         ]
         return Written(written, chunks)
 
-    def _inline(self, leaf: Leaf, charset: bytes, octets: bytes) -> tuple[bytes, bytes]:
-        """Return (charset, octets) of text shown in place: in UTF-8 where it decodes.
+    def _text(
+        self, leaf: Leaf, charset: bytes, octets: bytes, *, top: bool
+    ) -> tuple[bytes, bytes, list[bytes]]:
+        """Return (charset, encoding, chunks) of text shown in place.
 
-        What does not decode, and text in PGP armour, keeps its octets and its label.
+        It is in UTF-8 where it decodes. What does not, and text in PGP armour, keeps
+        its octets and its label.
         """
         text = charsets.to_utf8(octets, charset)
         if text is None or _ARMOUR in octets:
             if charsets.is_ascii_label(charset) or not _WORD.fullmatch(charset):
                 charset = b"unknown-8bit" if text is None else b"utf-8"
-            return charset, octets
-        if not (leaf.clean and text is leaf.content):
-            text, _ = transfer.with_crlf(text)
+            text = octets
+        else:
+            charset = b"utf-8"
+            if not (leaf.clean and text is leaf.content):
+                text, _ = transfer.with_crlf(text)
         if leaf.label.kind == b"text/html" and self.content_ids:
             text = _CID.sub(self._renamed, text)
-        return b"utf-8", text
+        untouched = leaf.clean and text is leaf.content
+        clean = untouched or transfer.has_clean_lines(text)
+        if top and text and not text.endswith(b"\r\n"):
+            text += b"\r\n"
+        encoding, chunks = transfer.encode_text(text, clean=clean)
+        return charset, encoding, chunks
 
     def _renamed(self, match: re.Match[bytes]) -> bytes:
         old = unquote_to_bytes(match[2])
@@ -168,7 +169,7 @@ class Writer:
         """
         written: list[Field] = []
         used = label.content_id and (related or self.html) and not top
-        if label.file_name or (label.disposition == b"attachment" and not top):
+        if _is_attached(label, top):
             value = label.disposition or (b"inline" if used else b"attachment")
             name = label.file_name.encode("utf-8", "replace")
             kept = [(b"filename", name)] if name else []
@@ -225,7 +226,7 @@ class Writer:
             if not any(boundary in chunk for content in contents for chunk in content):
                 return boundary
 
-    def _forwarded(self, part: Forwarded) -> Written:
+    def _forwarded(self, part: Forwarded, top: bool) -> Written:
         label = part.label
         own = list(fields.forwarded(part.header, self.identity, self.threads))
         if part.root is None:
@@ -235,8 +236,13 @@ class Writer:
             own += [(b"MIME-Version", b"1.0"), *written.fields]
         chunks = [headers.write(own), *written.chunks]
         outer = _container(label.kind, [], written.eight_bit)
-        outer += self._placement(label, top=False, related=False)
+        outer += self._placement(label, top, related=False)
         return Written(outer, chunks, written.eight_bit)
+
+
+def _is_attached(label: Label, top: bool) -> bool:
+    """Tell whether the part is a file of its own; alone at the top it needs a name."""
+    return bool(label.file_name) or (label.disposition == b"attachment" and not top)
 
 
 def _container(

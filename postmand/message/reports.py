@@ -13,12 +13,10 @@ from postmand.message.fields import Threads
 
 _FIELDS: dict[bytes, dict[bytes, bytes]] = {
     b"message/delivery-status": {
-        b"reporting-mta": b"Reporting-MTA",
         b"original-recipient": b"Original-Recipient",
         b"final-recipient": b"Final-Recipient",
         b"action": b"Action",
         b"status": b"Status",
-        b"remote-mta": b"Remote-MTA",
         b"diagnostic-code": b"Diagnostic-Code",
     },
     b"message/disposition-notification": {

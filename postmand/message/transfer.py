@@ -74,9 +74,9 @@ def encode_text(octets: bytes, *, clean: bool) -> tuple[bytes, list[bytes]]:
     """Return (encoding, chunks) of text, by a rule that looks at the text alone.
 
     7bit where it fits as it is; else quoted-printable; but base64 where more than a
-    third is not ASCII (mostly it is shorter there) or where there is a NUL or a line end that
-    is not CRLF (quoted-printable's text form would change it): `clean` says that no
-    such is there.
+    third is not ASCII (nobody could read it there) or where there is a NUL or a line
+    end that is not CRLF (quoted-printable's text form would change it). `clean` says
+    that no such line end is there.
     """
     if b"\0" in octets or not clean:
         return b"base64", encode_base64(octets)

@@ -1,0 +1,1 @@
+"""Accepted, or about to be, and not yet delivered."""

@@ -70,10 +70,10 @@ class Spool:
         """Take a piece; True when `flush` has to come before the next one."""
         self.size += len(piece)
         self._pieces.append(piece)
-        if self._file is None and self.size <= self._keep:
-            if self._memory.take(len(piece)):
-                self._held += len(piece)
-                return False
+        small = self._file is None and self.size <= self._keep
+        if small and self._memory.take(len(piece)):
+            self._held += len(piece)
+            return False
         gathered = sum(map(len, self._pieces))
         return gathered >= PIECE or gathered > self._held
 
@@ -116,7 +116,7 @@ class Spool:
 
 
 class _SealedFile:
-    """An unnamed file of secretstream pieces (libsodium's XChaCha20-Poly1305 stream)."""
+    """An unnamed file of secretstream pieces (libsodium: XChaCha20-Poly1305)."""
 
     def __init__(self, directory: Path) -> None:
         self._key = sodium.crypto_secretstream_xchacha20poly1305_keygen()
@@ -125,7 +125,9 @@ class _SealedFile:
             self._state, self._key
         )
         self._lengths: list[int] = []
-        self._file = tempfile.TemporaryFile(dir=directory, buffering=0)
+        self._file = tempfile.TemporaryFile(  # noqa: SIM115 (close() ends it)
+            dir=directory, buffering=0
+        )
 
     def append(self, piece: bytes) -> None:
         sealed = sodium.crypto_secretstream_xchacha20poly1305_push(self._state, piece)

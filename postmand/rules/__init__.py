@@ -1,0 +1,1 @@
+"""Pure decisions: a value in, a Verdict out; no reactor, no store, no clock."""

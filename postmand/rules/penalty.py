@@ -21,7 +21,7 @@ class Penalties:
     def of(self, key: Hashable, now: float) -> float:
         """Return the count for `key` as it stands at `now` (seconds, any epoch)."""
         count, since = self._marks.get(key, (0.0, now))
-        return count * 0.5 ** (max(0.0, now - since) / self._half_life)
+        return float(count * 0.5 ** (max(0.0, now - since) / self._half_life))
 
     def add(self, key: Hashable, now: float) -> None:
         """Count one failure."""

@@ -1,4 +1,4 @@
-"""What a rule answers: a value with a named reason, the same on wire, log and metric."""
+"""What a rule answers: a value with a named reason, on wire, log and metric alike."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 from postmand.interfaces import Credential, IAccounts, IKeyring, Member
 from postmand.rules.penalty import Penalties
@@ -32,7 +32,6 @@ from postmand.servers.sasl import Login
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IReactorTime
-    from zope.interface.interface import InterfaceClass
 
     from postmand.config import Accounts, Limits
 
@@ -48,7 +47,7 @@ class LoginBusyError(Exception):
     """More logins wait than the queue takes; try again later."""
 
 
-def peer_key(address: IAddress) -> str:
+def peer_key(address: IAddress | None) -> str:
     """Return what tells one peer from another: kept in memory, never written.
 
     Through I2P it is a unique-local 127.x address or the destination; behind one shared
@@ -78,7 +77,7 @@ class Gate:
         self._portal = portal
         self._domains = domains
 
-    async def enter(self, login: Login, peer: str, avatar: InterfaceClass) -> Any:
+    async def enter(self, login: Login, peer: str, avatar: type[Interface]) -> Any:
         """Return the member's avatar of that interface.
 
         Raises WrongLoginError (alike for unknown names, wrong passwords and disabled
@@ -105,14 +104,17 @@ class Gate:
 class Realm:
     """Makes avatars; a logged-in Member is the avatar id."""
 
-    def __init__(self, avatars: Mapping[InterfaceClass, Callable[[Member], Any]]):
+    def __init__(self, avatars: Mapping[type[Interface], Callable[[Member], Any]]):
         self._avatars = avatars
 
-    async def _make(self, interface: InterfaceClass, member: Member) -> Any:
+    async def _make(self, interface: type[Interface], member: Member) -> Any:
         return interface, self._avatars[interface](member), _no_logout
 
     def requestAvatar(
-        self, avatarId: Any, mind: object, *interfaces: InterfaceClass
+        self,
+        avatarId: Any,
+        mind: object,  # noqa: ARG002 (cred's; we have no use for one)
+        *interfaces: type[Interface],
     ) -> Deferred[Any]:
         """Return (interface, avatar, logout) for the first interface known."""
         for interface in interfaces:
@@ -164,7 +166,7 @@ class Checker:
         """Drop remembered logins whose time is over; called now and then."""
         self._remembered.expire(self._reactor.seconds())
 
-    def requestAvatarId(self, credentials: PeerLogin) -> Deferred[Member]:
+    def requestAvatarId(self, credentials: PeerLogin) -> Deferred[Any]:
         """Fire with the Member, or fail with WrongLoginError or LoginBusyError."""
         return Deferred.fromCoroutine(self._check(credentials))
 

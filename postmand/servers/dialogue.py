@@ -104,6 +104,14 @@ class Dialogue(Protocol, TimeoutMixin):
 
     # Twisted's side.
 
+    def patience(self, seconds: float | None) -> None:
+        """Wait so long for the peer, from now on and from each `heard()`."""
+        self.setTimeout(seconds)  # type: ignore[no-untyped-call]
+
+    def heard(self) -> None:
+        """Start the waiting anew."""
+        self.resetTimeout()  # type: ignore[no-untyped-call]
+
     def callLater(self, period: float, func: Callable[[], None]) -> object:
         """Use the reactor we were given (TimeoutMixin's hook)."""
         return self.reactor.callLater(period, func)
@@ -114,7 +122,7 @@ class Dialogue(Protocol, TimeoutMixin):
             # Without it a reply waits for the peer's delayed ACK: 40 ms a turn.
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self, True)
-        self.setTimeout(self.limits.login_seconds)
+        self.patience(self.limits.login_seconds)
         self.send(self.greeting())
 
     def connectionLost(self, reason: Failure | None = None) -> None:  # noqa: ARG002
@@ -122,7 +130,7 @@ class Dialogue(Protocol, TimeoutMixin):
         self._closing = True
         self._buffer = b""
         self.raw = None
-        self.setTimeout(None)
+        self.patience(None)
         self.resumeProducing()
         self.gone()
 
@@ -132,7 +140,7 @@ class Dialogue(Protocol, TimeoutMixin):
             self.raw is not None and self.still_moving()
         ):
             # It is we who are slow, or the peer is not.
-            self.setTimeout(self.timeOut)
+            self.patience(self.timeOut)
             return
         self.say_timeout()
         self.close(abort=self._choked is not None)
@@ -165,7 +173,7 @@ class Dialogue(Protocol, TimeoutMixin):
         choked, self._choked = self._choked, None
         if choked is not None:
             choked.callback(None)
-            self.resetTimeout()
+            self.heard()
             self._advance()
 
     def stopProducing(self) -> None:
@@ -178,7 +186,7 @@ class Dialogue(Protocol, TimeoutMixin):
         self.transport.write(line + b"\r\n")
 
     async def room(self) -> bool:
-        """Wait until the peer has read enough of what we said; False when it is gone."""
+        """Wait until the peer has read what we said; False when it is gone."""
         if self._choked is not None:
             waiting: Deferred[None] = Deferred()
             self._choked.chainDeferred(waiting)
@@ -191,7 +199,7 @@ class Dialogue(Protocol, TimeoutMixin):
             return
         self._closing = True
         self._buffer = b""
-        self.setTimeout(None)
+        self.patience(None)
         self.transport.unregisterProducer()
         if abort:
             self.transport.abortConnection()
@@ -254,7 +262,7 @@ class Dialogue(Protocol, TimeoutMixin):
             if line[:8].upper().startswith(_HTTP):
                 self.close(abort=True)
                 return
-            self.resetTimeout()
+            self.heard()
             self._run(line[:-1] if line.endswith(b"\r") else line)
 
     def _hold(self) -> None:
@@ -287,7 +295,7 @@ class Dialogue(Protocol, TimeoutMixin):
     def _finished(self, _: object) -> None:
         self._busy = False
         if not self._closing:
-            self.resetTimeout()
+            self.heard()
             self._advance()
 
     def _failed(self, failure: Failure) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import Factory
-from zope.interface import Attribute, Interface
 
-from postmand.interfaces import StoreBusyError, Stored
+from postmand.interfaces import StoreBusyError
+from postmand.message.wire import Stuffing, first_lines
 from postmand.servers import sasl
 from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError, peer_key
 from postmand.servers.dialogue import Dialogue
+from postmand.servers.maildrop import Holders, IMaildrop
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IReactorTime
@@ -32,48 +33,6 @@ _CAPABILITIES = (
 )
 
 
-class IMaildrop(Interface):
-    """A member's mailbox as one session sees it (an avatar): a snapshot."""
-
-    account = Attribute("int: whose mailbox it is; one session at a time")
-    sizes = Attribute("Sequence[int]: exact octets of each message, oldest first")
-
-    async def open() -> None:
-        """Take the snapshot. Before this `sizes` is empty."""
-
-    def uid(index: int) -> bytes:  # noqa: N805
-        """Return the message's unique-id: printable, stable for ever."""
-
-    async def message(index: int) -> Stored:  # noqa: N805
-        """Return the whole message. LookupError: another hand removed it."""
-
-    async def header(index: int) -> Stored:  # noqa: N805
-        """Return the message with an empty body, at the price of its card."""
-
-    async def remove(indexes: Sequence[int]) -> None:  # noqa: N805
-        """Remove these messages, on disk when it returns."""
-
-
-class Sessions:
-    """Which session holds a mailbox: one at a time, a silent one gives way."""
-
-    def __init__(self) -> None:
-        self._holders: dict[int, Pop3Server] = {}
-
-    def take(self, account: int, session: Pop3Server) -> bool:
-        """Give the mailbox to `session`; False while a live one holds it."""
-        holder = self._holders.get(account)
-        if holder is not None and not holder.gives_way():
-            return False
-        self._holders[account] = session
-        return True
-
-    def give(self, account: int, session: Pop3Server) -> None:
-        """Give the mailbox back."""
-        if self._holders.get(account) is session:
-            del self._holders[account]
-
-
 class Pop3Server(Dialogue):
     """One session."""
 
@@ -82,12 +41,12 @@ class Pop3Server(Dialogue):
         limits: Limits,
         reactor: IReactorTime,
         gate: Gate,
-        sessions: Sessions,
+        holders: Holders,
         peer: str,
     ) -> None:
         super().__init__(limits, reactor)
         self._gate = gate
-        self._sessions = sessions
+        self._holders = holders
         self._peer = peer
         self._name: bytes | None = None
         self._drop: Any = None
@@ -169,7 +128,7 @@ class Pop3Server(Dialogue):
         """Give the mailbox back; nothing is deleted."""
         drop, self._drop = self._drop, None
         if drop is not None:
-            self._sessions.give(drop.account, self)
+            self._holders.give(drop.account, self.gives_way)
 
     def _capa(self, _: bytes) -> None:
         self.ok(b"Capability list follows")
@@ -234,19 +193,19 @@ class Pop3Server(Dialogue):
             return
         if self.lost:
             return
-        if not self._sessions.take(drop.account, self):
+        if not self._holders.take(drop.account, self.gives_way):
             self.no(b"[IN-USE] Another session has this mailbox open")
             return
         try:
             await drop.open()
         except BaseException:
-            self._sessions.give(drop.account, self)
+            self._holders.give(drop.account, self.gives_way)
             raise
         if self.lost:
-            self._sessions.give(drop.account, self)
+            self._holders.give(drop.account, self.gives_way)
             return
         self._drop = drop
-        self.setTimeout(self.limits.pop3_idle_seconds)
+        self.patience(self.limits.pop3_idle_seconds)
         count, octets = len(drop.sizes), sum(drop.sizes)
         plural = b"" if count == 1 else b"s"
         self.ok(
@@ -317,7 +276,7 @@ class Pop3Server(Dialogue):
             self.no(b"That message is gone")
             return
         self.fine()
-        stuffed = _Stuffing()
+        stuffed = Stuffing()
         first = b"+OK %d octets\r\n" % self._drop.sizes[index]
         self.transport.write(first + stuffed.piece(stored.header + stored.body))
         if stored.more is not None:
@@ -328,7 +287,7 @@ class Pop3Server(Dialogue):
         self.transport.write(stuffed.end())
         await self.room()
 
-    async def _stream(self, more: Any, stuffed: _Stuffing) -> None:
+    async def _stream(self, more: Any, stuffed: Stuffing) -> None:
         while await self.room():
             piece = await more.next()
             if not piece:
@@ -355,8 +314,8 @@ class Pop3Server(Dialogue):
             self.no(b"That message is gone")
             return
         self.ok(b"Top of message follows")
-        stuffed = _Stuffing()
-        body, left = _first_lines(stored.body, lines)
+        stuffed = Stuffing()
+        body, left = first_lines(stored.body, lines)
         self.transport.write(stuffed.piece(stored.header + body))
         if stored.more is not None:
             try:
@@ -364,7 +323,7 @@ class Pop3Server(Dialogue):
                     piece = await stored.more.next()
                     if not piece:
                         break
-                    body, left = _first_lines(piece, left)
+                    body, left = first_lines(piece, left)
                     self.transport.write(stuffed.piece(body))
             finally:
                 stored.more.close()
@@ -425,37 +384,6 @@ def _shown(name: bytes) -> bytes:
     return bytes(octet for octet in name[:64] if 0x21 <= octet <= 0x7E)
 
 
-def _first_lines(body: bytes, lines: int) -> tuple[bytes, int]:
-    """Return the first `lines` lines, and how many are still missing."""
-    end = 0
-    while lines:
-        found = body.find(b"\n", end)
-        if found < 0:
-            return body, lines
-        end = found + 1
-        lines -= 1
-    return body[:end], 0
-
-
-class _Stuffing:
-    """Doubles leading dots over the pieces of one multi-line answer, and ends it."""
-
-    def __init__(self) -> None:
-        self._tail = b"\r\n"
-
-    def piece(self, piece: bytes) -> bytes:
-        if not piece:
-            return b""
-        starts = self._tail.endswith(b"\n") and piece.startswith(b".")
-        self._tail = piece[-2:]
-        if b"\n." in piece:
-            piece = piece.replace(b"\n.", b"\n..")
-        return b"." + piece if starts else piece
-
-    def end(self) -> bytes:
-        return b".\r\n" if self._tail.endswith(b"\n") else b"\r\n.\r\n"
-
-
 class Pop3Factory(Factory):
     """Makes a session for each connection."""
 
@@ -465,12 +393,12 @@ class Pop3Factory(Factory):
         self._limits = limits
         self._reactor = reactor
         self._gate = gate
-        self._sessions = Sessions()
+        self._holders = Holders()
 
-    def buildProtocol(self, addr: IAddress) -> Pop3Server:
+    def buildProtocol(self, addr: IAddress | None) -> Pop3Server:
         """Make the session; its peer is known by a key that is never written."""
         session = Pop3Server(
-            self._limits, self._reactor, self._gate, self._sessions, peer_key(addr)
+            self._limits, self._reactor, self._gate, self._holders, peer_key(addr)
         )
         session.factory = self
         return session

@@ -22,7 +22,7 @@ class Login:
 
 
 def decode(response: bytes) -> bytes:
-    """Decode one client response strictly (RFC 4954 4: base64, "=" for an empty one)."""
+    """Decode one client response strictly (RFC 4954 4; "=" is an empty one)."""
     if response == b"=":
         return b""
     try:

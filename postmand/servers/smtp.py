@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from attrs import define, field
 
 from postmand.message.address import Address, AddressError, parse_path
-from postmand.message.datascan import DataScan
 from postmand.queue.spool import Spool
 from postmand.rules.verdict import Verdict
 from postmand.servers.dialogue import Dialogue
+from postmand.servers.intake import TOO_LARGE, Intake
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -31,21 +31,6 @@ BAD_ADDRESS = Verdict(
 TOO_MANY_RECIPIENTS = Verdict(
     "too-many-recipients", 452, "4.5.3", "Too many recipients; send to these first"
 )
-TOO_LARGE = Verdict(
-    "too-large", 552, "5.3.4", "The message is larger than this server takes"
-)
-BODY_FAULTS = {
-    "nul": Verdict("nul", 554, "5.6.0", "The message holds a NUL octet"),
-    "bare-cr": Verdict(
-        "bare-cr", 554, "5.6.0", "The message holds a bare CR; end lines with CRLF"
-    ),
-    "bare-lf": Verdict(
-        "bare-lf", 554, "5.6.0", "The message holds a bare LF; end lines with CRLF"
-    ),
-    "long-line": Verdict(
-        "long-line", 554, "5.6.0", "A line of the message is too long"
-    ),
-}
 
 
 @define
@@ -84,10 +69,7 @@ class ESMTP(Dialogue, Generic[Accepted]):
         self.hello = False
         self.extended = False
         self._new_spool = new_spool
-        self._spool: Spool | None = None
-        self._scan: DataScan | None = None
-        self._moved = 0
-        self._taken = 0
+        self._intake: Intake | None = None
         self._next: Callable[[bytes], Answer] | None = None
         self._verbs: dict[bytes, Callable[[bytes], Answer]] = {
             b"EHLO": self._ehlo,
@@ -316,67 +298,49 @@ class ESMTP(Dialogue, Generic[Accepted]):
         elif not transaction.recipients:
             self.protest(554, "5.5.1", "No recipient was accepted")  # RFC 5321 3.3
         else:
-            self._spool = self._new_spool()
-            self._scan = DataScan(self.limits.body_line_bytes)
-            self._moved = self._taken = 0
+            self._intake = Intake(
+                self._new_spool(), self.max_message_bytes, self.limits
+            )
             self.raw = self._body
-            self.setTimeout(self.limits.body_seconds)
+            self.patience(self.limits.body_seconds)
             self.fine()
             self.send(b"354 End data with <CR><LF>.<CR><LF>")
 
     def _body(self, chunk: bytes) -> bytes:
         """Take a chunk of the message; return what follows its end."""
-        if self._scan is None or self._spool is None:
+        intake = self._intake
+        if intake is None:
             return b""
-        self._moved += len(chunk)
-        self._taken += len(chunk)
-        piece, rest = self._scan.feed(chunk)
-        if rest is None and self._taken > 2 * self.max_message_bytes:
-            # Long refused, and no end in sight.
+        rest, first = intake.take(chunk)
+        if rest is not None:
+            self.raw = self._intake = None
+            self.patience(self.limits.command_seconds)
+            self.pending(self._received(intake))
+            return rest
+        if intake.endless:
             self.refuse(TOO_LARGE)
             self.close()
-            return b""
-        if self._spool.size + len(piece) > self.max_message_bytes:
-            self._scan.faults.add("too-large")
-        full = False
-        if piece and not self._scan.faults:
-            full = self._spool.write(piece)
-        if rest is not None:
-            self.raw = None
-            self.setTimeout(self.limits.command_seconds)
-            self.pending(self._received(self._scan, self._spool))
-            self._scan = self._spool = None
-            return rest
-        if full:
-            self.pending(self._spool.flush())
+        elif first is not None:
+            self.pending(first)
         return b""
 
     def still_moving(self) -> bool:
-        """Whether the body kept the smallest rate over the last `body_seconds`."""
-        least = self.limits.body_bytes_per_second * self.limits.body_seconds
-        moved, self._moved = self._moved, 0
-        return moved > 0 and moved >= least
+        """Whether the body keeps the smallest rate."""
+        return self._intake is not None and self._intake.still_moving()
 
-    async def _received(self, scan: DataScan, spool: Spool) -> None:
+    async def _received(self, intake: Intake) -> None:
         transaction, self.transaction = self.transaction, None
         try:
-            verdict = self._body_verdict(scan)
+            verdict = intake.verdict(bare_lf_is_refused=self.bare_lf_is_refused)
             if verdict is None and transaction is not None:
-                verdict = await self.accept(transaction, spool)
+                verdict = await self.accept(transaction, intake.spool)
         finally:
-            spool.close()
+            intake.spool.close()
         if verdict is None:
             self.fine()
             self.reply(250, "2.0.0", "Ok: kept")
         else:
             self.refuse(verdict)
-
-    def _body_verdict(self, scan: DataScan) -> Verdict | None:
-        if "too-large" in scan.faults:
-            return TOO_LARGE
-        if scan.bare_lf and self.bare_lf_is_refused:
-            return BODY_FAULTS["bare-lf"]
-        return BODY_FAULTS[min(scan.faults)] if scan.faults else None
 
     def _rset(self, argument: bytes) -> None:
         if argument:
@@ -410,7 +374,6 @@ class ESMTP(Dialogue, Generic[Accepted]):
     def gone(self) -> None:
         """Forget a message whose end never came: it was never delivered."""
         self.reset()
-        spool, self._spool = self._spool, None
-        self._scan = None
-        if spool is not None:
-            spool.close()
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            intake.spool.close()

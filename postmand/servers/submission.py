@@ -37,7 +37,7 @@ LOGIN_FIRST = Verdict(
 class ISubmitter(Interface):
     """A member at the submission server (an avatar)."""
 
-    def is_own(address: Address) -> bool:  # noqa: N805
+    def is_own(address: Address) -> bool:
         """Whether the address is the member's, in either domain."""
 
     async def recipient(address: Address, size: int) -> Recipient | Verdict:
@@ -152,9 +152,10 @@ class SubmissionServer(ESMTP[Recipient]):
 
         return self._ask(password, b"UGFzc3dvcmQ6")
 
-    def _bad_response(self) -> None:
+    def _bad_response(self) -> Answer:
         # "*" cancels, and is no base64 either.
         self.protest(501, "5.5.2", "Authentication was cancelled, or is not base64")
+        return None
 
     async def _log_in(self, login: sasl.Login) -> None:
         try:
@@ -171,7 +172,7 @@ class SubmissionServer(ESMTP[Recipient]):
             self.refused()
         else:
             self.fine()
-            self.setTimeout(self.limits.command_seconds)
+            self.patience(self.limits.command_seconds)
             self.reply(235, "2.7.0", "Authentication successful")
 
 
@@ -194,7 +195,7 @@ class SubmissionFactory(Factory):
         self._new_spool = new_spool
         self._gate = gate
 
-    def buildProtocol(self, addr: IAddress) -> SubmissionServer:
+    def buildProtocol(self, addr: IAddress | None) -> SubmissionServer:
         """Make the session; its peer is known by a key that is never written."""
         session = SubmissionServer(
             self._settings,

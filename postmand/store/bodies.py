@@ -27,6 +27,7 @@ class Bodies:
     def make(self) -> None:
         """Make the directory, for its owner alone."""
         make_directory(self._directory)
+        self._directory.chmod(0o700)
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the directory as the one node that writes in it.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
@@ -40,7 +41,8 @@ class Kept(Generic[Tool]):
     def drop(self) -> None:
         """Close the tool; the next get() opens a new one."""
         self._tool = None
-        self._stack.close()
+        with suppress(sqlite3.Error):  # closing what is broken may break again
+            self._stack.close()
 
 
 @frozen(eq=False)
@@ -113,7 +115,7 @@ class Crew(Generic[Tool]):
         kept = Kept(self._open_tool)
         while calls := self._inbox.take(self._most):
             outcomes = [self._run(call, kept) for call in calls]
-            self._dispatch(lambda outcomes=outcomes: settle(outcomes))  # type: ignore[misc]
+            self._dispatch(partial(settle, outcomes))
         kept.drop()
 
     def close(self) -> None:

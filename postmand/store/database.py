@@ -52,9 +52,8 @@ def database_path(url: str) -> Path:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory that is its owner's alone; an existing one is closed off."""
+    """Make a directory that is its owner's alone; an existing one stays as it is."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
 
 
 def make_file(path: Path) -> None:
@@ -127,7 +126,7 @@ def make_engine(path: Path) -> Engine:
     """Return SQLAlchemy's way to the same file, for what is not in a hurry.
 
     A transaction takes the write lock at once: two that read first and write later
-    would have to be refused halfway.
+    would have to be refused halfway. With the execution option `reads` it takes none.
     """
     engine = create_engine(
         "sqlite://", creator=lambda: connect(path), poolclass=NullPool
@@ -135,7 +134,8 @@ def make_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get("reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -47,7 +47,7 @@ _FILES = prepare(select(messages.c.file).where(messages.c.file.is_not(None)))
 class StoreReactor(Protocol):
     """What the store needs of a reactor."""
 
-    def callFromThread(self, function: Callable[[], None]) -> object:  # noqa: N802
+    def callFromThread(self, function: Callable[[], None]) -> object:
         """Run a function in the reactor's thread, soon."""
 
     def seconds(self) -> float:

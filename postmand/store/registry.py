@@ -8,16 +8,18 @@ the transaction; a change made by another hand meanwhile is refused, not overwri
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import field, frozen
 from nacl import bindings
-from sqlalchemy import Engine, Row, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from postmand.rules.names import check_display_name, check_name
 from postmand.store.bodies import Bodies
+from postmand.store.database import passing
 from postmand.store.passwords import (
     RECOVERY_COST,
     Cost,
@@ -117,7 +119,7 @@ class Registry:
             **recovery,
         )
         try:
-            with self._engine.begin() as connection:
+            with self._writing() as connection:
                 connection.execute(row)
         except IntegrityError as error:
             raise AccountExistsError(f"there is an account {name} already") from error
@@ -125,13 +127,13 @@ class Registry:
 
     def accounts(self) -> Sequence[Account]:
         """Return all accounts, by name."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(_SHOWN.order_by(accounts.c.name))
             return [_account(row) for row in rows]
 
     def show(self, name: str) -> Account:
         """Return one account; raises NoSuchAccountError."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(
                 _SHOWN.where(accounts.c.name == name)
             ).one_or_none()
@@ -195,7 +197,7 @@ class Registry:
         """Remove an account with all its messages; the name is free again."""
         row = self._row(name)
         mine = messages.c.account == row.id
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             files = connection.scalars(
                 select(messages.c.file).where(mine, messages.c.file.is_not(None))
             ).all()
@@ -203,8 +205,20 @@ class Registry:
             connection.execute(delete(accounts).where(accounts.c.id == row.id))
         self._bodies.remove(files)
 
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A transaction that only reads; StoreBusyError for what may pass."""
+        with _passing(), self._engine.execution_options(reads=True).begin() as reading:
+            yield reading
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that writes; StoreBusyError for what may pass."""
+        with _passing(), self._engine.begin() as writing:
+            yield writing
+
     def _row(self, name: str) -> Row[Any]:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(
                 select(accounts).where(accounts.c.name == name)
             ).one_or_none()
@@ -213,7 +227,7 @@ class Registry:
         return row
 
     def _change(self, row: Row[Any], values: Mapping[str, Any]) -> None:
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             changed = connection.execute(
                 update(accounts)
                 .where(accounts.c.id == row.id, accounts.c.version == row.version)
@@ -234,6 +248,18 @@ class Registry:
             "verifier": wrapped.verifier,
             "wrapped_key": wrapped.key,
         }
+
+
+@contextmanager
+def _passing() -> Iterator[None]:
+    """Give errors of the disk and of locks the name they have everywhere."""
+    try:
+        yield
+    except OperationalError as error:
+        busy = passing(error.orig) if error.orig is not None else None
+        if busy is None:
+            raise
+        raise busy from error
 
 
 def _by_new_code(account: int, secret_key: bytes) -> tuple[str, dict[str, Any]]:

@@ -32,9 +32,6 @@ def upgrade(url: str) -> None:
     """
     path = database_path(url)
     make_directory(path.parent)
-    if path.exists() and _version(path) == HEAD:
-        make_file(path)
-        return
     # Two programs may start at once: the second finds the work done.
     with directory_lock(path.parent, wait=True):
         make_file(path)

@@ -192,13 +192,11 @@ class Writer:
 
     def _abandon(self, error: Exception) -> None:
         """Undo the transaction; after an error of SQLite's open the file anew."""
-        with suppress(sqlite3.Error):
-            if self._kept.get().in_transaction:
+        if not isinstance(error, sqlite3.Error):
+            with suppress(sqlite3.Error):
                 self._kept.get().execute("ROLLBACK")
-                if not isinstance(error, sqlite3.Error):
-                    return
-        if isinstance(error, sqlite3.Error):
-            self._kept.drop()
+                return
+        self._kept.drop()
 
     def _reason(
         self, connection: sqlite3.Connection, work: _Work, error: Exception

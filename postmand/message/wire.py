@@ -1,7 +1,8 @@
-"""The end of a message in a stream of bytes, found by CRLF.CRLF and nothing else.
+"""Messages as they stand on the wire: their end, their doubled dots. No I/O.
 
-No I/O: chunks in, pieces of the message out. What a piece holds is as it was sent, dots
-still doubled: `unstuffed` undoes that once the whole is there.
+A message's end in a stream is CRLF.CRLF and nothing else: chunks in, pieces of the
+message out. A piece is as it was sent, dots still doubled; `unstuffed` undoes that once
+the whole is there.
 """
 
 from __future__ import annotations
@@ -89,3 +90,36 @@ def unstuffed(message: bytes) -> bytes:
     if message.count(b"\n") != message.count(b"\r\n"):
         message = message.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     return message
+
+
+class Stuffing:
+    """Doubles leading dots over the pieces of one multi-line answer, and ends it."""
+
+    def __init__(self) -> None:
+        self._tail = b"\n"
+
+    def piece(self, piece: bytes) -> bytes:
+        """Return the piece as it is to be sent. Lines end with CRLF."""
+        if not piece:
+            return b""
+        at_start = self._tail == b"\n" and piece.startswith(b".")
+        self._tail = piece[-1:]
+        if b"\n." in piece:
+            piece = piece.replace(b"\n.", b"\n..")
+        return b"." + piece if at_start else piece
+
+    def end(self) -> bytes:
+        """Return what ends the answer (RFC 1939 3)."""
+        return b".\r\n" if self._tail == b"\n" else b"\r\n.\r\n"
+
+
+def first_lines(body: bytes, lines: int) -> tuple[bytes, int]:
+    """Return the first `lines` lines, and how many are still missing."""
+    end = 0
+    while lines:
+        found = body.find(b"\n", end)
+        if found < 0:
+            return body, lines
+        end = found + 1
+        lines -= 1
+    return body[:end], 0

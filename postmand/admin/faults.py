@@ -1,0 +1,89 @@
+"""An error as the operator reads it: one line that says what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+from postmand.admin.terminal import CommandError
+from postmand.config import ConfigError
+from postmand.rules.names import BadNameError
+from postmand.store.database import passing
+from postmand.store.passwords import BadPasswordError
+from postmand.store.recovery import BadCodeError
+from postmand.store.registry import (
+    AccountExistsError,
+    ChangedMeanwhileError,
+    NoSuchAccountError,
+    RegistryError,
+    WrongSecretError,
+)
+from postmand.store.seal import SealError
+from postmand.store.upgrade import NewerSchemaError
+
+EXPECTED = (
+    CommandError,
+    ConfigError,
+    BadNameError,
+    BadPasswordError,
+    BadCodeError,
+    RegistryError,
+    SealError,
+    NewerSchemaError,
+    DBAPIError,
+    sqlite3.Error,
+    OSError,
+)
+"""What a command may raise; anything else is a fault of ours, and shown whole."""
+
+_MENDS: tuple[tuple[type[Exception], str], ...] = (
+    (BadNameError, "choose another"),
+    (BadPasswordError, "choose another"),
+    (BadCodeError, "write it as it was printed, eight groups of five"),
+    (NoSuchAccountError, '"postmanctl account list" shows the names'),
+    (AccountExistsError, "choose another name"),
+    (WrongSecretError, "nothing was changed, try again"),
+    (ChangedMeanwhileError, "nothing was changed, try again"),
+    (SealError, "the store is damaged, restore it from a backup"),
+)
+
+
+def explain(error: BaseException) -> str:
+    """Return one printable line for an error of EXPECTED."""
+    return printable(_explain(error))
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, without what could steer a terminal."""
+    line = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def _explain(error: BaseException) -> str:
+    if isinstance(error, CommandError | ConfigError):
+        return str(error)
+    for kind, mend in _MENDS:
+        if isinstance(error, kind):
+            return f"{error}; {mend}"
+    if isinstance(error, NewerSchemaError):
+        return "the store was written by a newer postmand; upgrade this one"
+    return _explain_disk(error)
+
+
+def _explain_disk(error: BaseException) -> str:
+    """Tell of the database and the file system; SQLAlchemy's wrapping is taken off."""
+    if isinstance(error, DBAPIError):
+        error = error.orig or error
+    if isinstance(error, sqlite3.Error):
+        busy = passing(error)
+        if busy is None:
+            return f"the store: {error}; see postmanctl doctor"
+        return f"the store can not be used now ({error}); try again, or see doctor"
+    if isinstance(error, OSError):
+        where = error.filename or "the disk"
+        return (
+            f"{where}: {error.strerror or 'an error of the system'}; make it a place "
+            "that this user may use"
+        )
+    return f"{type(error).__name__}; see postmanctl doctor"

@@ -1,0 +1,1 @@
+"""Wire transcripts, and what runs them."""

@@ -1,0 +1,1 @@
+"""What goes wrong: kills, full disks, sieges."""

@@ -1,0 +1,1 @@
+"""A whole node, and what becomes of a message in it."""

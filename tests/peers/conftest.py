@@ -1,0 +1,18 @@
+"""Fixtures of the peers' tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.flow.house import House
+from tests.peers.clients import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path, house: House) -> Home:
+    """Make a home for a mail program; the members' mailboxes are empty."""
+    for name in ("jondoe", "alice", "bob"):
+        house.collect(name)
+    return Home(tmp_path / "home", house)
