@@ -9,7 +9,7 @@ import os
 import select
 import socket
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from attrs import define, field
 
@@ -77,6 +77,15 @@ class Crowd:
         self.busy += 1
         _, talk.wanted = next(dialogue)
 
+    def again(self, dialogue: Callable[[], Dialogue]) -> None:
+        """Begin a dialogue on every connection left open; its first wish is sent."""
+        for talk in list(self._talks.values()):
+            if not talk.busy:
+                talk.dialogue, talk.busy = dialogue(), True
+                self.busy += 1
+                talk.replies.clear()
+                self._wish(talk, next(talk.dialogue))
+
     def step(self, timeout: float) -> None:
         """Carry on whatever is ready; wait for it `timeout` seconds at the most."""
         for descriptor, events in self._epoll.poll(timeout):
@@ -116,14 +125,17 @@ class Crowd:
             while len(talk.replies) >= talk.wanted:
                 given = talk.replies[: talk.wanted]
                 del talk.replies[: talk.wanted]
-                data, talk.wanted = talk.dialogue.send(given)
-                talk.unsent = memoryview(data)
-                self._send(talk)
+                self._wish(talk, talk.dialogue.send(given))
         except StopIteration:
             talk.busy = False
             self.busy -= 1
         except RefusedError as error:
             self._end(talk, str(error))
+
+    def _wish(self, talk: _Talk, wish: tuple[bytes, int]) -> None:
+        data, talk.wanted = wish
+        talk.unsent = memoryview(data)
+        self._send(talk)
 
     def _send(self, talk: _Talk) -> None:
         """Send what the socket takes now, and the rest when it takes more."""

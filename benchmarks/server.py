@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Protocol
 
 DOMAIN = "mail.i2p"
-PASSWORD = "a password of some length"
+PASSWORD = "one-that-nobody-guesses"
 
 
 class Server(Protocol):
     """A server that runs. Its accounts have the same names and password everywhere."""
 
     name: str
+    lags: bool
+    """Whether one thread serves all sessions, so that one may wait for another."""
 
     @property
     def port(self) -> int:

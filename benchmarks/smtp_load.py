@@ -10,10 +10,9 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -92,6 +91,7 @@ class Load:
         crowd = Crowd(plan.host, plan.port)
         names = self._logins()
         began = self._last = time.perf_counter()
+        used = time.process_time()
         until = began + (plan.seconds or 3600)
         more = True
         while (more or crowd.busy) and time.perf_counter() < until + plan.patience:
@@ -102,7 +102,8 @@ class Load:
                     crowd.open(self._session(name))
             crowd.step(0.2)
         crowd.close()
-        return self._outcome(self._last - began, crowd)
+        used = time.process_time() - used
+        return self._outcome(self._last - began, used, crowd.errors)
 
     def _logins(self) -> Iterator[str]:
         plan = self._plan
@@ -153,9 +154,10 @@ class Load:
         self._last = time.perf_counter()
         self._latencies.append(self._last - began)
 
-    def _outcome(self, seconds: float, crowd: Crowd) -> Outcome:
+    def _outcome(
+        self, seconds: float, used: float, errors: Mapping[str, int]
+    ) -> Outcome:
         ordered = sorted(self._latencies) or [0.0]
-        used = resource.getrusage(resource.RUSAGE_SELF)
         return Outcome(
             accepted=len(self._latencies),
             seconds=seconds,
@@ -163,8 +165,8 @@ class Load:
             p50=1000 * ordered[len(ordered) // 2],
             p95=1000 * ordered[len(ordered) * 95 // 100],
             longest=1000 * ordered[-1],
-            client_cpu=used.ru_utime + used.ru_stime,
-            errors=dict(crowd.errors),
+            client_cpu=used,
+            errors=dict(errors),
         )
 
 

@@ -16,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -47,7 +48,6 @@ from postmand.message.sanitizer import (
     wash,
 )
 from postmand.message.trace import received, return_path
-from postmand.message.wire import unstuffed
 from postmand.queue.spool import Spool
 from postmand.rules.routing import (
     MAILBOX_FULL,
@@ -75,6 +75,8 @@ STORE_BUSY = Verdict(
 # How much of a mailbox is read ahead of a client that collects in order.
 _AHEAD_MESSAGES = 32
 _AHEAD_OCTETS = 131_072
+# How many members' names and addresses are kept ready.
+_IDENTITIES = 1_024
 
 
 @frozen
@@ -110,6 +112,7 @@ class PostOffice:
         self.threads = threads
         self._seconds = seconds
         self._random = random
+        self._identity = lru_cache(_IDENTITIES)(self._make_identity)
         self._in_thread = in_thread
         # Large messages are in memory while they are washed: only so many at a time.
         self._large = DeferredSemaphore(settings.wash_threads)
@@ -172,8 +175,9 @@ class PostOffice:
     ) -> None:
         """Read, wash, name, seal: `run` calls what is heavy, here or in a thread."""
         draft: Draft = await run(_read, spool, self.settings.message)
-        threads = await self.threads.own(member, draft.thread_ids)
-        identity = self._identity(member)
+        others = [one for one in draft.thread_ids if one != draft.client_id]
+        threads = await self.threads.own(member, others) if others else {}
+        identity = self._identity(member.name, member.display_name)
         washed: Washed = await run(wash, draft, identity, threads, self._random)
         given_out = self.threads.give_out(member, draft.client_id)
         date = utc_date(self._seconds())
@@ -192,13 +196,13 @@ class PostOffice:
             remember,
         )
 
-    def _identity(self, member: Member) -> Identity:
-        local = member.name.encode()
+    def _make_identity(self, name: str, display_name: str) -> Identity:
+        """Return how a member's mail is signed: address, name, own addresses."""
+        local = name.encode()
         own = frozenset(
             Address(local, domain) for domain in self.settings.routing.domains
         )
-        address = Address(local, self.settings.mail_domain)
-        return Identity(address, member.display_name, own)
+        return Identity(Address(local, self.settings.mail_domain), display_name, own)
 
     def _trace_id(self) -> bytes:
         return b"%016x" % self._random.getrandbits(64)
@@ -275,9 +279,16 @@ class Maildrop:
         (stored,) = await self._read([index], bodies=False)
         return self._restored(stored)
 
+    def close(self) -> None:
+        """Let go of what was read ahead and not asked for."""
+        ahead, self._ahead = self._ahead, {}
+        for stored in ahead.values():
+            if stored.more is not None:
+                stored.more.close()
+
     async def remove(self, indexes: Sequence[int]) -> None:
         """Remove these messages, on disk when it returns."""
-        self._ahead = {}
+        self.close()
         doomed = [self._entries[index] for index in indexes]
         await self._office.mailboxes.remove(self._member, doomed)
 
@@ -293,6 +304,7 @@ class Maildrop:
         return wanted
 
     async def _read_ahead(self, wanted: Sequence[int]) -> None:
+        self.close()
         try:
             self._ahead = dict(zip(wanted, await self._read(wanted), strict=True))
         except LookupError:
@@ -319,7 +331,7 @@ def restored_growth(ids: Iterable[bytes], restored: Mapping[bytes, bytes]) -> in
 
 
 def _read(spool: Spool, limits: Limits) -> Draft:
-    return parse(unstuffed(spool.read()), limits)
+    return parse(spool.read(), limits)
 
 
 async def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:

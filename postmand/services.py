@@ -123,14 +123,22 @@ def endpoint_for(reactor: Any, place: str, text: str) -> IStreamServerEndpoint:
 
 def _try_port(place: str, text: str, kind: str, rest: str) -> None:
     """Bind for a moment: a port in use is to be told before anything is started."""
-    port, *options = rest.replace("\\:", "\0").split(":")
-    interface = dict(option.partition("=")[::2] for option in options).get("interface")
+    options: dict[str, str] = {}
+    for number, part in enumerate(rest.replace("\\:", "\0").split(":")):
+        name, equals, value = part.partition("=")
+        options[name if equals else ("port", "interface")[min(number, 1)]] = (
+            value if equals else part
+        )
+    host = options.get("interface", "").replace("\0", ":")
     family = socket.AF_INET6 if kind == "tcp6" else socket.AF_INET
-    host = (interface or "").replace("\0", ":")
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, int(port.removeprefix("port="))))
+            probe.bind((host, int(options.get("port", ""))))
+        except (ValueError, OverflowError):
+            raise ConfigError(
+                f"{place}: {text}: the port must be a number up to 65535"
+            ) from None
         except OSError as error:
             raise ConfigError(f"{place}: {text}: {_told(error)}") from None
 

@@ -89,9 +89,7 @@ def recover(call: Call) -> int:
     """Set a new password with the recovery code; print the next recovery code."""
     registry, name = _known(call)
     code = call.secrets.known("Recovery code").decode("ascii", "replace")
-    _show_code(
-        call, registry.recover(name, code, _new_password(call, "New password"))
-    )
+    _show_code(call, registry.recover(name, code, _new_password(call, "New password")))
     return 0
 
 

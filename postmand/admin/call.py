@@ -45,7 +45,7 @@ class Call:
         if not make and not config.database.exists():
             raise CommandError(
                 f"{config.source}: there is no store at {config.database}; name the "
-                'node\'s file with --config, or begin with "postmanctl account add NAME"'
+                "node's file with --config, or begin with: postmanctl account add NAME"
             )
         url = f"sqlite:///{config.database}"
         return open_registry(url, config.state, Settings.from_config(config))

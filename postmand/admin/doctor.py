@@ -1,4 +1,4 @@
-"""`postmanctl doctor`: is this node's configuration, store and machine in order?"""
+"""`postmanctl doctor`: whether configuration, store and machine are in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from postmand.admin.call import Call
-from postmand.admin.faults import explain, printable
+from postmand.admin.faults import explain
 from postmand.admin.finding import FAIL, Finding, fail, ok, warn
 from postmand.admin.ports import check_ports
 from postmand.admin.state import (
@@ -34,18 +34,11 @@ def run(call: Call) -> int:
     """Print a line for each thing looked at; 1 where something is broken."""
     broken = 0
     for finding in findings(call):
-        call.terminal.say(printable_line(finding))
+        call.terminal.say(finding.line())
         broken += finding.level == FAIL
     if broken:
         call.terminal.note(f"postmanctl: FAIL lines: {broken}; mend them as they say")
     return 1 if broken else 0
-
-
-def printable_line(finding: Finding) -> str:
-    """Return the finding's line, safe to show."""
-    level, gap, rest = finding.line().partition("  ")
-    what, dash, mend = rest.partition("  - ")
-    return level + gap + printable(what) + dash + printable(mend)
 
 
 def findings(call: Call) -> Iterator[Finding]:

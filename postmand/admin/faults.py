@@ -6,8 +6,9 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError
 
-from postmand.admin.terminal import CommandError
+from postmand.admin.terminal import CommandError, printable
 from postmand.config import ConfigError
+from postmand.interfaces import StoreBusyError
 from postmand.rules.names import BadNameError
 from postmand.store.database import passing
 from postmand.store.passwords import BadPasswordError
@@ -31,6 +32,7 @@ EXPECTED = (
     RegistryError,
     SealError,
     NewerSchemaError,
+    StoreBusyError,
     DBAPIError,
     sqlite3.Error,
     OSError,
@@ -54,12 +56,6 @@ def explain(error: BaseException) -> str:
     return printable(_explain(error))
 
 
-def printable(text: str) -> str:
-    """Return `text` on one line, without what could steer a terminal."""
-    line = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else "?" for letter in line)
-
-
 def _explain(error: BaseException) -> str:
     if isinstance(error, CommandError | ConfigError):
         return str(error)
@@ -75,11 +71,14 @@ def _explain_disk(error: BaseException) -> str:
     """Tell of the database and the file system; SQLAlchemy's wrapping is taken off."""
     if isinstance(error, DBAPIError):
         error = error.orig or error
+    busy = None if isinstance(error, OSError) else passing(error)
+    if busy is not None:
+        return (
+            f"the store can not be used now ({busy}); try again, and if it stays so "
+            "see postmanctl doctor"
+        )
     if isinstance(error, sqlite3.Error):
-        busy = passing(error)
-        if busy is None:
-            return f"the store: {error}; see postmanctl doctor"
-        return f"the store can not be used now ({error}); try again, or see doctor"
+        return f"the store: {error}; see postmanctl doctor"
     if isinstance(error, OSError):
         where = error.filename or "the disk"
         return (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from postmand.admin.terminal import printable
+
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 
 
@@ -17,8 +19,8 @@ class Finding:
 
     def line(self) -> str:
         """Return `ok|warn|FAIL  what  - mend`."""
-        line = f"{self.level:<4}  {self.what}"
-        return f"{line}  - {self.mend}" if self.mend else line
+        line = f"{self.level:<4}  {printable(self.what)}"
+        return f"{line}  - {printable(self.mend)}" if self.mend else line
 
 
 def ok(what: str) -> Finding:

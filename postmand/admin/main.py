@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 from postmand import __version__
 from postmand.admin import accounts, doctor, export
 from postmand.admin.call import Call, Command
-from postmand.admin.faults import EXPECTED, explain, printable
-from postmand.admin.terminal import Terminal, standard
+from postmand.admin.faults import EXPECTED, explain
+from postmand.admin.terminal import Terminal, printable, standard
 
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
 
-_PASSWORD = "read the password from standard input, its first line"
+_FIRST_LINE = "read the password from standard input, its first line"
 _OLD_AND_NEW = "read from standard input: the old password, then the new one"
 _CODE_AND_NEW = "read from standard input: the recovery code, then the new password"
 
@@ -32,7 +32,7 @@ _ACCOUNT: tuple[tuple[str, Command, str, tuple[_Option, ...]], ...] = (
         accounts.add,
         "make an account; prints its recovery code, once",
         (
-            ("--password-stdin", {**_FLAG, "help": _PASSWORD}),
+            ("--password-stdin", {**_FLAG, "help": _FIRST_LINE}),
             (
                 "--display-name",
                 {
@@ -94,8 +94,6 @@ def main(
 ) -> int:
     """Run one command and return its exit status: 0, 1 for a failure, 2 for usage."""
     terminal = terminal or standard()
-    # Nothing a command writes is for others to read.
-    os.umask(0o077)
     try:
         options = parser().parse_args(arguments)
         status: int = options.run(Call(options, terminal, seconds))
@@ -126,9 +124,7 @@ def parser() -> ArgumentParser:
         metavar="FILE",
         help="the node's configuration file (default: a built-in mail host)",
     )
-    top.add_argument(
-        "--version", action="version", version=f"postmanctl {__version__}"
-    )
+    top.add_argument("--version", action="version", version=f"postmanctl {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     account = commands.add_parser("account", help="make, see and change accounts")
     _add_account(account.add_subparsers(metavar="COMMAND", required=True))
@@ -164,7 +160,7 @@ def _add_export(commands: Any) -> None:
     where.add_argument("--maildir", metavar="DIR", help="a new or existing Maildir")
     where.add_argument("--mbox", metavar="FILE", help="a new mbox file")
     secret = command.add_mutually_exclusive_group()
-    secret.add_argument("--password-stdin", **_FLAG, help=_PASSWORD)
+    secret.add_argument("--password-stdin", **_FLAG, help=_FIRST_LINE)
     secret.add_argument(
         "--recovery-code-stdin",
         **_FLAG,
@@ -179,7 +175,7 @@ def _fail(terminal: Terminal, line: str, status: int) -> int:
 
 
 def _let_go_of_output() -> None:
-    """Have the interpreter's last flush go nowhere (`postmanctl account list | head`)."""
+    """Have the last flush go nowhere, as in `postmanctl account list | head`."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

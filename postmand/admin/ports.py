@@ -81,7 +81,7 @@ def _check(what: str, text: str, greeting: bytes) -> Finding:
 
 
 def _ask(what: str, interface: str, port: int, greeting: bytes) -> Finding:
-    """Connect: nobody, a postmand, or another program?"""
+    """Connect, and tell nobody, a postmand and another program apart."""
     family = socket.AF_INET6 if ":" in interface else socket.AF_INET
     local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
     host = local if interface in _EVERYWHERE else interface
@@ -123,8 +123,8 @@ def _bind(what: str, family: int, address: tuple[str, int]) -> Finding:
             probe.bind(address)
         except PermissionError:
             return fail(
-                f"port: {what} is root's", "name a port from 1024 up, and let I2P's "
-                "tunnel lead to it"
+                f"port: {what} is root's",
+                "name a port from 1024 up, and let I2P's tunnel lead to it",
             )
         except OSError as error:
             return fail(

@@ -45,6 +45,12 @@ class Terminal:
         return self.stdin.readline(_LINE_OCTETS).decode(errors="replace").strip()
 
 
+def printable(text: str) -> str:
+    """Return `text` on one line, without what could steer a terminal."""
+    line = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
 def standard() -> Terminal:
     """Return the terminal of this process."""
     for stream in (sys.stdout, sys.stderr):
@@ -87,7 +93,9 @@ class Typed:
         """Ask for a secret twice; raises CommandError if they differ."""
         first = self.known(what)
         if first != self.known(f"{what} again"):
-            raise CommandError("the two passwords differ; nothing was changed, begin anew")
+            raise CommandError(
+                "the two passwords differ; nothing was changed, begin anew"
+            )
         return first
 
 

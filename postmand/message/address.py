@@ -13,8 +13,7 @@ from postmand.message.addresslist import Element, elements
 from postmand.message.encoded import decode_words
 
 _LOCAL_OCTETS = 64  # RFC 5321 4.5.3.1.1
-_DOMAIN_OCTETS = 255  # RFC 5321 4.5.3.1.2
-_PATH_OCTETS = 256  # RFC 5321 4.5.3.1.3, brackets included
+_PATH_OCTETS = 256  # RFC 5321 4.5.3.1.3, brackets included: a domain's 255 and more
 _HEADER_OCTETS = 320
 
 _ATOM = rb"[!#-'*+\-/-9=?A-Z^-~\x80-\xff]++"
@@ -125,8 +124,6 @@ def _parse_mailbox(path: bytes) -> Address:
         raise AddressError("local part too long")
     if domain is None:
         return Address(local, b"")
-    if len(domain) > _DOMAIN_OCTETS:
-        raise AddressError("domain too long")
     if not _DOMAIN.fullmatch(domain.removesuffix(b".")):
         raise AddressError("malformed domain")
     return Address(local, domain)

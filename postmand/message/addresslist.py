@@ -19,7 +19,7 @@ _TOKEN = re.compile(
 _COMMENT = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
-_ATOM, _STRING, _LITERAL, _SPECIAL = range(4)
+_ATOM, _STRING, _LITERAL, _SPECIAL, _BLANK = range(5)
 _ROUTE_HOSTS = 64  # past that many a comma ends the element after all
 
 
@@ -46,19 +46,18 @@ def elements(value: bytes) -> Iterator[Element]:
 
 
 def _tokens(value: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (kind, text); comments and stray octets fall, blanks only separate."""
+    """Yield (kind, text); a comment counts as a blank, stray octets fall."""
     place = 0
-    end = len(value)
-    while place < end:
-        match = _TOKEN.match(value, place)
-        if match is None:  # the pattern takes any octet
-            break
+    while match := _TOKEN.match(value, place):  # it takes any octet, so up to the end
         place = match.end()
         group = match.lastindex
-        if group == 2:
+        if group == 1:
+            yield _BLANK, b" "
+        elif group == 2:
             yield _STRING, _ESCAPED.sub(rb"\1", match[2])
         elif group == 3:
             place = _comment_end(value, place)
+            yield _BLANK, b" "
         elif group == 4:
             yield _LITERAL, match[4]
         elif group == 5:
@@ -159,7 +158,7 @@ class _Parser:
         self.words, self.angle = [], None
         self.at = self.closed = False
         self.route = 0
-        if not words and angle is None:
+        if angle is None and all(kind == _BLANK for kind, _ in words):
             return
         if angle is None:
             local, domain = _addr_spec(words)
@@ -174,12 +173,17 @@ class _Parser:
 
 
 def _phrase(words: list[tuple[int, bytes]]) -> bytes:
-    """Join a display name's words; a dot or a colon sticks to the word before it."""
+    """Join a display name's words, each run of blanks between them to one."""
     pieces: list[bytes] = []
+    blank = False
     for kind, text in words:
-        if pieces and kind != _SPECIAL:
+        if kind == _BLANK:
+            blank = True
+            continue
+        if blank and pieces:
             pieces.append(b" ")
         pieces.append(text)
+        blank = False
     return b"".join(pieces)
 
 
@@ -189,6 +193,7 @@ def _addr_spec(words: list[tuple[int, bytes]]) -> tuple[bytes, bytes]:
     Blanks and comments around the dots are gone by now (RFC 5322 4.4). Anything else,
     such as a second `@` or two words side by side, is no address.
     """
+    words = [word for word in words if word[0] != _BLANK]
     if (_SPECIAL, b"@") not in words:
         return b"", b""
     at = words.index((_SPECIAL, b"@"))

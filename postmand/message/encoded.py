@@ -144,6 +144,5 @@ def _runs(pieces: list[bytes], room: int) -> list[bytes]:
             run, used = [], 0
         run.append(piece)
         used += len(piece)
-    if run:
-        runs.append(b"".join(run))
+    runs.append(b"".join(run))
     return runs

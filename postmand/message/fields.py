@@ -48,13 +48,10 @@ class Threads:
     given_out: Mapping[bytes, bytes]
     known: Set[bytes]
 
-    def translated(self, values: list[bytes]) -> list[bytes]:
-        """Return the ids of these field bodies as they may leave."""
+    def translated(self, ids: list[bytes]) -> list[bytes]:
+        """Return these ids as they may leave."""
         return headers.bounded_references(
-            self.given_out.get(one, one)
-            for value in values
-            for one in headers.message_ids(value)
-            if one in self.known
+            self.given_out.get(one, one) for one in ids if one in self.known
         )
 
 
@@ -80,7 +77,7 @@ def forwarded(header: Header, identity: Identity, threads: Threads) -> Iterator[
             yield name, addresses
     if header.first(b"subject") is not None:
         yield _subject(header)
-    own_id = threads.translated(header.every(b"message-id")[:1])
+    own_id = threads.translated(header.ids(b"message-id"))
     if own_id:
         yield b"Message-ID", own_id[0]
     yield from _thread(header, threads)
@@ -93,7 +90,7 @@ def _subject(header: Header) -> Field:
 
 def _thread(header: Header, threads: Threads) -> Iterator[Field]:
     for name, key in _THREAD:
-        ids = threads.translated(header.every(key))
+        ids = threads.translated(header.ids(key))
         if ids:
             yield name, fold(name, ids)
 
@@ -103,14 +100,25 @@ def _addresses(name: bytes, header: Header, identity: Identity) -> bytes:
     words: list[bytes] = []
     for value in header.every(name.lower()):
         for entry in parse_list(value):
+            members = entry.members if isinstance(entry, Group) else (entry,)
+            shown = [_shown(member, identity) for member in members]
             if isinstance(entry, Group):
-                found = _group_words(entry, identity)
-            else:
-                found = _mailbox_words(_shown(entry, identity))
-            if words and found:
-                words[-1] += b","
-            words += found
+                _append(words, _group_words(entry.name, shown))
+                # No group stands in a group (RFC 6857 makes one of these).
+                shown = [member for member in shown if not _is_ascii(member)]
+            for member in shown:
+                _append(words, _mailbox_words(member))
     return fold(name, words)
+
+
+def _append(words: list[bytes], more: list[bytes]) -> None:
+    if words and more:
+        words[-1] += b","
+    words += more
+
+
+def _is_ascii(mailbox: Mailbox) -> bool:
+    return bytes(mailbox.address).isascii()
 
 
 def _shown(mailbox: Mailbox, identity: Identity) -> Mailbox:
@@ -119,28 +127,30 @@ def _shown(mailbox: Mailbox, identity: Identity) -> Mailbox:
     return identity.mailbox if own else mailbox
 
 
-def _group_words(group: Group, identity: Identity) -> list[bytes]:
-    words = _phrase(group.name)
-    if words and encoded.is_plain(group.name):
+def _group_words(name: str, members: list[Mailbox]) -> list[bytes]:
+    """Return a group as words; one without a name is a plain list."""
+    words = _phrase(name)
+    if words and encoded.is_plain(name):
         words[-1] += b":"
     elif words:
         words.append(b":")  # RFC 2047 5 (3): a blank behind an encoded word
-    for place, member in enumerate(group.members):
-        if place:
-            words[-1] += b","
-        words += _mailbox_words(_shown(member, identity))
-    if group.name and words:
+    listed: list[bytes] = []
+    for member in members:
+        if _is_ascii(member):
+            _append(listed, _mailbox_words(member))
+    words += listed
+    if name:
         words[-1] += b";"
     return words
 
 
 def _mailbox_words(mailbox: Mailbox) -> list[bytes]:
     address = bytes(mailbox.address)
-    words = _phrase(mailbox.name)
     if not address.isascii():
         # RFC 6857 3.1.8: an address no 7-bit header can hold is shown as a name.
-        words = _phrase(f"{mailbox.name} Internationalized Address {mailbox.address}")
-        return [*words, b":;"]
+        told = f"{mailbox.name} Internationalized Address {mailbox.address}"
+        return [*_phrase(encoded.clean(told)), b":;"]
+    words = _phrase(mailbox.name)
     return [*words, b"<%s>" % address] if words else [address]
 
 

@@ -51,6 +51,15 @@ class Header:
         """Return the values of all fields of that name."""
         return [value for field, value in self.fields if field == name]
 
+    def ids(self, *names: bytes) -> list[bytes]:
+        """Return the msg-ids in all fields of these names."""
+        return [
+            one
+            for name in names
+            for value in self.every(name)
+            for one in message_ids(value)
+        ]
+
 
 def read(data: bytes, start: int, stop: int, limits: Limits) -> tuple[Header, int]:
     """Read the block at `start`; return it and where the body begins.
@@ -76,12 +85,12 @@ def read(data: bytes, start: int, stop: int, limits: Limits) -> tuple[Header, in
     return Header(tuple(_fields(block, limits))), body
 
 
-def mbox_line_end(data: bytes) -> int:
-    """Return where the message begins behind a leading mbox `From ` line, else 0."""
-    if not data.startswith(b"From "):
-        return 0
-    end = data.find(b"\r\n", 0, _MBOX_LINE)
-    return end + 2 if end > 0 and _CLOCK.search(data, 0, end) else 0
+def mbox_line_end(data: bytes, start: int, stop: int) -> int:
+    """Return where the message at `start` begins, behind an mbox `From ` line."""
+    if not data.startswith(b"From ", start, stop):
+        return start
+    end = data.find(b"\r\n", start, min(stop, start + _MBOX_LINE))
+    return end + 2 if end > 0 and _CLOCK.search(data, start, end) else start
 
 
 def unfolded_lines(block: bytes) -> list[bytes]:

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from postmand.message import headers, parameters, transfer
-from postmand.message.encoded import clean, decode_words
 from postmand.message.headers import Header
 from postmand.message.limits import Limits, MessageError
+from postmand.message.parameters import base_name
 
 _PLAIN = b"text/plain"
 _OCTETS = b"application/octet-stream"
@@ -26,7 +26,7 @@ _SEALING = frozenset((b"multipart/signed", b"multipart/encrypted"))
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*+(?:\r\n|\Z)")
 _ENCODING = re.compile(rb"[!-~]{1,40}+")
 _BOUNDARY_OCTETS = 256
-_NAME_OCTETS = 255
+_DECODINGS = 2
 
 
 @frozen
@@ -89,7 +89,9 @@ Part: TypeAlias = Leaf | Multipart | Sealed | Forwarded
 class Body:
     """A header that was read, and where in `data` the body under it lies.
 
-    `clean` is true where `data` has no bare CR; a bare LF it never has.
+    `clean` is true where `data` has no bare CR; a bare LF it never has. `root` is true
+    for a message, own or forwarded, and false for a part of one. `decodings` counts the
+    transfer encodings `data` was under.
     """
 
     header: Header
@@ -97,19 +99,26 @@ class Body:
     start: int
     stop: int
     clean: bool
+    root: bool = True
+    decodings: int = 0
 
     @classmethod
-    def of_message(cls, raw: bytes, limits: Limits) -> Body:
+    def of_message(cls, raw: bytes, limits: Limits, decodings: int = 0) -> Body:
         """Read the header of a whole message, its lines ending with CRLF or LF."""
         data, clean = transfer.with_crlf(raw)
-        start = headers.mbox_line_end(data)
-        header, body = headers.read(data, start, len(data), limits)
-        return cls(header, data, body, len(data), clean)
+        whole = cls(Header(), data, 0, len(data), clean, decodings=decodings)
+        return whole.message(limits)
+
+    def message(self, limits: Limits) -> Body:
+        """Read the header of the message this body is."""
+        start = headers.mbox_line_end(self.data, self.start, self.stop)
+        header, body = headers.read(self.data, start, self.stop, limits)
+        return evolve(self, header=header, start=body, root=True)
 
     def child(self, start: int, stop: int, limits: Limits) -> Body:
         """Read the header of the part data[start:stop]."""
         header, body = headers.read(self.data, start, stop, limits)
-        return Body(header, self.data, body, stop, self.clean)
+        return evolve(self, header=header, start=body, stop=stop, root=False)
 
     @property
     def content(self) -> bytes:
@@ -131,20 +140,15 @@ class Reader:
     content_ids: set[bytes] = Factory(set)
     html: bool = False
 
-    def part(
-        self,
-        body: Body,
-        depth: int = 0,
-        default: bytes = _PLAIN,
-    ) -> Part:
+    def part(self, body: Body, depth: int = 0, default: bytes = _PLAIN) -> Part:
         """Return the part with that header and body; `default` is its type unsaid."""
         self._bound(depth)
-        label = self._label(body.header, default)
+        label = self._label(body, default)
         encoding = _encoding(body.header)
         if label.kind.startswith(b"multipart/"):
             return self._multipart(label, encoding, body, depth)
         if label.kind in _MESSAGES or label.kind == b"text/rfc822-headers":
-            return self._forwarded(label, encoding, body.content, depth)
+            return self._forwarded(label, encoding, body, depth)
         if encoding.startswith(b"x-"):  # RFC 2045 6.4: it can not be read
             label = _retyped(label, _OCTETS)
         if label.kind in _REPORTS:
@@ -160,38 +164,33 @@ class Reader:
         if self.count > self.limits.parts:
             raise _too_many_parts(self.limits)
         if depth > self.limits.depth:
-            raise MessageError(
-                "nested-too-deep",
-                f"Parts nested over {self.limits.depth} deep: send them as one file",
-            )
+            raise _too_deep(self.limits)
 
-    def _label(self, header: Header, default: bytes) -> Label:
+    def _label(self, body: Body, default: bytes) -> Label:
+        header = body.header
         kind, named = _content_type(header, default, self.limits)
         value = header.first(b"content-disposition")
         disposition, described = parameters.parse(value or b"", self.limits)
         if disposition not in (b"", b"inline"):  # RFC 2183 2.8
             disposition = b"attachment"
         name = described.get(b"filename") or named.get(b"name") or b""
-        content_id = (header.first(b"content-id") or b"").strip(b"<> \t")
+        content_id = b""
+        if not body.root:  # nothing refers to a whole message
+            content_id = (header.first(b"content-id") or b"").strip(b"<> \t")
         if content_id:
             self.content_ids.add(content_id)
         self.html = self.html or kind == b"text/html"
-        return Label(kind, named, disposition, file_name(name), content_id)
+        return Label(kind, named, disposition, base_name(name), content_id)
 
-    def _multipart(
-        self,
-        label: Label,
-        encoding: bytes,
-        body: Body,
-        depth: int,
-    ) -> Part:
+    def _multipart(self, label: Label, encoding: bytes, body: Body, depth: int) -> Part:
         data = body.data
         boundary = label.parameters.get(b"boundary", b"")
         spans = _split(body, boundary, self.limits)
         if not spans:
             content = body.content
             kind = _OCTETS if b"\0" in content else _PLAIN
-            return Leaf(Label(kind), encoding, content, body.clean)
+            label = Label(kind, content_id=label.content_id)
+            return Leaf(label, encoding, content, body.clean)
         if label.kind in _SEALING and len(spans) == 2:
             first, second = (data[begin:end] for begin, end in spans)
             if _can_stay(first, self.limits) and _can_stay(second, self.limits):
@@ -205,19 +204,30 @@ class Reader:
             parts.append(self.part(child, depth + 1, default))
         return Multipart(label, tuple(parts))
 
-    def _forwarded(
-        self, label: Label, encoding: bytes, content: bytes, depth: int
-    ) -> Part:
-        body = Body.of_message(transfer.decode(content, encoding), self.limits)
+    def _forwarded(self, label: Label, encoding: bytes, body: Body, depth: int) -> Part:
+        if encoding in transfer.ENCODED:
+            # Each holds a copy; RFC 2046 5.2.1 allows none at all.
+            if body.decodings == _DECODINGS:
+                raise _too_deep(self.limits)
+            octets = transfer.decode(body.content, encoding)
+            body = Body.of_message(octets, self.limits, body.decodings + 1)
+        else:
+            body = body.message(self.limits)
         header = body.header
-        for name in (b"message-id", b"in-reply-to", b"references"):
-            for value in header.every(name):
-                self.ids.update(dict.fromkeys(headers.message_ids(value)))
+        ids = header.ids(b"message-id", b"in-reply-to", b"references")
+        self.ids.update(dict.fromkeys(ids))
         if label.kind == b"text/rfc822-headers":
             return Forwarded(label, header, None)
         label = _retyped(label, b"message/rfc822")
         root = self.part(body, depth + 1)
         return Forwarded(label, header, root)
+
+
+def _too_deep(limits: Limits) -> MessageError:
+    return MessageError(
+        "nested-too-deep",
+        f"Parts nested over {limits.depth} deep, or encoded twice: send one file",
+    )
 
 
 def _too_many_parts(limits: Limits) -> MessageError:
@@ -258,26 +268,6 @@ def _can_stay(content: bytes, limits: Limits) -> bool:
             f"A signed part has a line over {limits.line_bytes} octets: encode it",
         )
     return True
-
-
-def file_name(value: bytes) -> str:
-    """Return the base name of a file name as it was sent, decoded, on one line."""
-    if not value:
-        return ""
-    name = decode_words(value).replace("\\", "/").rpartition("/")[2]
-    name = clean(name)
-    if name.strip(".") == "":
-        return ""
-    stem, dot, ending = name.rpartition(".")
-    excess = len(name.encode("utf-8", "replace")) - _NAME_OCTETS
-    if excess <= 0:
-        return name
-    if not dot or len(ending) > 20:
-        stem, dot, ending = name, "", ""
-    room = _NAME_OCTETS - len((dot + ending).encode("utf-8", "replace"))
-    return (
-        stem.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + dot + ending
-    )
 
 
 def _split(body: Body, boundary: bytes, limits: Limits) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from postmand.message import charsets
+from postmand.message.encoded import decode_words
 from postmand.message.limits import Limits, MessageError
 
 TOKEN = re.compile(rb"[!#-'*+\-.0-9A-Z^-~]{1,127}+")
@@ -20,6 +21,8 @@ _PARAMETER = re.compile(
 _NAME = re.compile(rb"([^*]++)(?:\*(\d{1,3}))?(\*)?")
 # Only these two are unescaped: `\U` in `C:\Users\mary\cv.pdf` is no escape but a path.
 _ESCAPED = re.compile(rb'\\(["\\])')
+_NAME_OCTETS = 255
+_ENDING_OCTETS = 20
 _SPECIAL = re.compile(rb'(["\\])')
 
 
@@ -107,3 +110,20 @@ def _percent_encoded(text: bytes) -> bytes:
     return b"".join(
         [bytes((one,)) if one in _ATTRIBUTE else b"%%%02X" % one for one in text]
     )
+
+
+def base_name(value: bytes) -> str:
+    """Return the base name of a file name as it was sent, decoded, on one line."""
+    if not value:
+        return ""
+    name = decode_words(value).replace("\\", "/").rpartition("/")[2].strip()
+    if not name.strip("."):
+        return ""
+    octets = name.encode("utf-8")
+    if len(octets) <= _NAME_OCTETS:
+        return name
+    stem, dot, ending = octets.rpartition(b".")
+    if not dot or len(ending) > _ENDING_OCTETS:
+        stem, dot, ending = octets, b"", b""
+    kept = stem[: _NAME_OCTETS - len(dot + ending)] + dot + ending
+    return kept.decode("utf-8", "ignore").strip()

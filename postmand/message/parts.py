@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from typing import Protocol
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from postmand.message import charsets, fields, headers, parameters, reports, transfer
 from postmand.message.fields import Field, Identity, Threads
@@ -48,7 +48,6 @@ _PARAMETERS: dict[bytes, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
     b"application/x-pkcs7-mime": ((b"smime-type", _WORD),),
 }
 _CID = re.compile(rb"(\bcid:)([^\x00-\x20\"&';<>()\\]++)", re.IGNORECASE)
-_CID_SAFE = "!$&'*+,-./:;=@_~"
 
 
 class Random(Protocol):
@@ -58,7 +57,7 @@ class Random(Protocol):
         """Return k random bits."""
 
 
-@frozen
+@define
 class Written:
     """A part written: its MIME fields, and its content in chunks.
 
@@ -74,7 +73,9 @@ class Written:
 class Writer:
     """Writes the parts of one message.
 
-    `content_ids` are those its parts have; with `html` any of them may be used.
+    `content_ids` are those its parts have. One is written where something may refer to
+    it, within multipart/related or anywhere beside `html`: some clients put one on
+    every part, with the clock in it.
     """
 
     identity: Identity
@@ -90,18 +91,25 @@ class Writer:
         A root's content ends with CRLF, any other's does not need to.
         """
         if isinstance(part, Leaf):
-            written = self._leaf(part, top, related)
+            written = self._leaf(part, top)
         elif isinstance(part, Multipart):
             written = self._multipart(part)
         elif isinstance(part, Sealed):
             written = self._sealed(part)
         else:
-            written = self._forwarded(part, top)
+            written = self._forwarded(part)
+        label = part.label
+        used = bool(label.content_id) and (related or self.html) and not top
+        if isinstance(part, Leaf | Forwarded) and _is_attached(label, top):
+            written.fields.append(_disposition(label, used))
+        if used:
+            content_id = b"<%s>" % self._content_id(label.content_id)
+            written.fields.append((b"Content-ID", content_id))
         if top and written.chunks and not written.chunks[-1].endswith(b"\r\n"):
             written.chunks.append(b"\r\n")
         return written
 
-    def _leaf(self, leaf: Leaf, top: bool, related: bool) -> Written:
+    def _leaf(self, leaf: Leaf, top: bool) -> Written:
         label = leaf.label
         charset = label.parameters.get(b"charset", b"").lower()
         octets = transfer.decode(leaf.content, leaf.encoding)
@@ -117,7 +125,6 @@ class Writer:
         written = [
             (b"Content-Type", _structured(b"Content-Type", label.kind, kept)),
             (b"Content-Transfer-Encoding", encoding),
-            *self._placement(label, top, related),
         ]
         return Written(written, chunks)
 
@@ -130,7 +137,8 @@ class Writer:
         its octets and its label.
         """
         text = charsets.to_utf8(octets, charset)
-        if text is None or _ARMOUR in octets:
+        armoured = _ARMOUR in octets
+        if text is None or armoured:
             if charsets.is_ascii_label(charset) or not _WORD.fullmatch(charset):
                 charset = b"unknown-8bit" if text is None else b"utf-8"
             text = octets
@@ -138,7 +146,7 @@ class Writer:
             charset = b"utf-8"
             if not (leaf.clean and text is leaf.content):
                 text, _ = transfer.with_crlf(text)
-        if leaf.label.kind == b"text/html" and self.content_ids:
+        if leaf.label.kind == b"text/html" and self.content_ids and not armoured:
             text = _CID.sub(self._renamed, text)
         untouched = leaf.clean and text is leaf.content
         clean = untouched or transfer.has_clean_lines(text)
@@ -151,35 +159,13 @@ class Writer:
         old = unquote_to_bytes(match[2])
         if old not in self.content_ids:
             return match[0]
-        new = quote_from_bytes(self._content_id(old), safe=_CID_SAFE)
-        return match[1] + new.encode("ascii")
+        return match[1] + self._content_id(old)
 
     def _content_id(self, old: bytes) -> bytes:
         if old not in self._fresh_ids:
             domain = self.identity.address.domain
             self._fresh_ids[old] = b"%032x@%s" % (self.rng.getrandbits(128), domain)
         return self._fresh_ids[old]
-
-    def _placement(self, label: Label, top: bool, related: bool) -> list[Field]:
-        """Return Content-Disposition and Content-ID, as far as they say something.
-
-        A disposition is written for a file name, or where it keeps a part from being
-        shown in place. A Content-ID only where something may refer to it: some clients
-        put one with the clock in it on every part.
-        """
-        written: list[Field] = []
-        used = label.content_id and (related or self.html) and not top
-        if _is_attached(label, top):
-            value = label.disposition or (b"inline" if used else b"attachment")
-            name = label.file_name.encode("utf-8", "replace")
-            kept = [(b"filename", name)] if name else []
-            field = b"Content-Disposition"
-            written.append((field, _structured(field, value, kept)))
-        if used:
-            written.append(
-                (b"Content-ID", b"<%s>" % self._content_id(label.content_id))
-            )
-        return written
 
     def _multipart(self, part: Multipart) -> Written:
         label = part.label
@@ -189,7 +175,8 @@ class Writer:
         contents = [[headers.write(child.fields), *child.chunks] for child in children]
         kept = _parameters(label) if kind == label.kind else []
         start = label.parameters.get(b"start", b"").strip(b"<> \t")
-        if related and start in self.content_ids:
+        ids = {child.label.content_id for child in part.parts} - {b""}
+        if related and start in ids:
             kept.append((b"start", b"<%s>" % self._content_id(start)))
         eight_bit = any(child.eight_bit for child in children)
         return self._bounded(kind, kept, contents, eight_bit)
@@ -226,8 +213,7 @@ class Writer:
             if not any(boundary in chunk for content in contents for chunk in content):
                 return boundary
 
-    def _forwarded(self, part: Forwarded, top: bool) -> Written:
-        label = part.label
+    def _forwarded(self, part: Forwarded) -> Written:
         own = list(fields.forwarded(part.header, self.identity, self.threads))
         if part.root is None:
             written = Written([], [])
@@ -235,14 +221,21 @@ class Writer:
             written = self.write(part.root, top=True)
             own += [(b"MIME-Version", b"1.0"), *written.fields]
         chunks = [headers.write(own), *written.chunks]
-        outer = _container(label.kind, [], written.eight_bit)
-        outer += self._placement(label, top, related=False)
+        outer = _container(part.label.kind, [], written.eight_bit)
         return Written(outer, chunks, written.eight_bit)
 
 
 def _is_attached(label: Label, top: bool) -> bool:
     """Tell whether the part is a file of its own; alone at the top it needs a name."""
     return bool(label.file_name) or (label.disposition == b"attachment" and not top)
+
+
+def _disposition(label: Label, used: bool) -> Field:
+    """Return Content-Disposition; unsaid, what is referred to is shown in place."""
+    value = label.disposition or (b"inline" if used else b"attachment")
+    name = label.file_name.encode("utf-8", "replace")
+    kept = [(b"filename", name)] if name else []
+    return b"Content-Disposition", _structured(b"Content-Disposition", value, kept)
 
 
 def _container(

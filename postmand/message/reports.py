@@ -43,7 +43,7 @@ def wash(kind: bytes, octets: bytes, threads: Threads) -> list[bytes]:
             written = listed.get(name.strip(b" \t").lower())
             value = value.strip(b" \t")
             if written == b"Original-Message-ID":
-                value = b" ".join(threads.translated([value])[:1])
+                value = b" ".join(threads.translated(headers.message_ids(value))[:1])
             if written and _VALUE.fullmatch(value):
                 words = value.split()
                 kept.append(b"%s: %s\r\n" % (written, headers.fold(written, words)))

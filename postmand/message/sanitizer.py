@@ -66,10 +66,8 @@ def parse(raw: bytes, limits: Limits) -> Draft:
     reader = Reader(limits)
     root = reader.part(body)
     client_id = headers.message_id(header.first(b"message-id"))
-    ids: dict[bytes, None] = {} if client_id is None else {client_id: None}
-    for name in (b"in-reply-to", b"references"):
-        for value in header.every(name):
-            ids.update(dict.fromkeys(headers.message_ids(value)))
+    ids = dict.fromkeys([] if client_id is None else [client_id])
+    ids.update(dict.fromkeys(header.ids(b"in-reply-to", b"references")))
     ids.update(reader.ids)
     return Draft(
         client_id,

@@ -82,7 +82,7 @@ def encode_text(octets: bytes, *, clean: bool) -> tuple[bytes, list[bytes]]:
         return b"base64", encode_base64(octets)
     if octets.isascii() and not has_long_line(octets, _LINE_OCTETS):
         return b"7bit", [octets] if octets else []
-    if (len(octets) - len(octets.translate(None, _HIGH))) * 6 > len(octets):
+    if (len(octets) - len(octets.translate(None, _HIGH))) * 3 > len(octets):
         return b"base64", encode_base64(octets)
     return b"quoted-printable", [_encode_quoted(octets)]
 

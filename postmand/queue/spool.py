@@ -57,6 +57,7 @@ class Spool:
         self._in_thread = in_thread
         self._pieces: list[bytes] = []
         self._held = 0
+        self._gathered = 0
         self._flushing = False
         self._closed = False
         self._file: _SealedFile | None = None
@@ -70,16 +71,17 @@ class Spool:
         """Take a piece; True when `flush` has to come before the next one."""
         self.size += len(piece)
         self._pieces.append(piece)
-        small = self._file is None and self.size <= self._keep
-        if small and self._memory.take(len(piece)):
-            self._held += len(piece)
-            return False
-        gathered = sum(map(len, self._pieces))
-        return gathered >= PIECE or gathered > self._held
+        self._gathered += len(piece)
+        if not self._memory.take(len(piece)):
+            return True
+        self._held += len(piece)
+        spilling = self.on_disk or self.size > self._keep
+        return spilling and self._gathered >= PIECE
 
     async def flush(self) -> None:
         """Seal what was gathered and bring it to the disk, in a thread."""
         pieces, self._pieces = self._pieces, []
+        self._gathered = 0
         self._flushing = True
         try:
             await self._in_thread(self._append, b"".join(pieces))

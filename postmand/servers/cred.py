@@ -13,7 +13,7 @@ import heapq
 import hmac
 import itertools
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from zope.interface import Interface, implementer
 
@@ -31,7 +31,7 @@ from postmand.rules.penalty import Penalties
 from postmand.servers.sasl import Login
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
     from postmand.config import Accounts, Limits
 
@@ -45,15 +45,6 @@ WrongLoginError = UnauthorizedLogin
 
 class LoginBusyError(Exception):
     """More logins wait than the queue takes; try again later."""
-
-
-def peer_key(address: IAddress | None) -> str:
-    """Return what tells one peer from another: kept in memory, never written.
-
-    Through I2P it is a unique-local 127.x address or the destination; behind one shared
-    tunnel all peers have the same.
-    """
-    return str(getattr(address, "destination", None) or getattr(address, "host", ""))
 
 
 class ILogin(ICredentials):
@@ -107,9 +98,6 @@ class Realm:
     def __init__(self, avatars: Mapping[type[Interface], Callable[[Member], Any]]):
         self._avatars = avatars
 
-    async def _make(self, interface: type[Interface], member: Member) -> Any:
-        return interface, self._avatars[interface](member), _no_logout
-
     def requestAvatar(
         self,
         avatarId: Any,
@@ -119,7 +107,8 @@ class Realm:
         """Return (interface, avatar, logout) for the first interface known."""
         for interface in interfaces:
             if interface in self._avatars:
-                return Deferred.fromCoroutine(self._make(interface, avatarId))
+                avatar = self._avatars[interface](avatarId)
+                return succeed((interface, avatar, _no_logout))
         raise NotImplementedError("no avatar of that kind")
 
 
@@ -161,6 +150,7 @@ class Checker:
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, _Attempt]] = []
         self._working = 0
+        self._asking: Counter[str] = Counter()
 
     def forget(self) -> None:
         """Drop remembered logins whose time is over; called now and then."""
@@ -178,7 +168,17 @@ class Checker:
             return member
         keys = login.peer, (login.peer, login.name), (login.name,)
         penalty = sum(self._penalties.of(key, now) for key in keys)
-        member = await self._queue(penalty, _Attempt(credential, login.password))
+        self._asking[login.peer] += 1
+        try:
+            # Who asks much at once stands behind who asks once.
+            member = await self._queue(
+                penalty + self._asking[login.peer],
+                _Attempt(credential, login.password),
+            )
+        finally:
+            self._asking[login.peer] -= 1
+            if not self._asking[login.peer]:
+                del self._asking[login.peer]
         if member is not None:
             self._remembered.keep(member, login.password, self._reactor.seconds())
             return member

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
@@ -20,7 +20,7 @@ from zope.interface import implementer
 from postmand.faults import log_fault
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
     from postmand.config import Limits
@@ -31,8 +31,12 @@ _HTTP = (
     b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"DELETE ",
     b"PATCH ", b"TRACE ", b"HOST:",
 )  # fmt: skip
-# A TLS ClientHello (RFC 8446 5.1), and one in SSLv2's form.
-_TLS = (b"\x16\x03", b"\x80")
+# What was said is sent when it is more than this.
+_GATHER = 65_536
+# How a TLS ClientHello begins (RFC 8446 5.1), and one in SSLv2's form: no verb does.
+_TLS = (0x16, 0x80)
+# Seconds a peer has to read our last words.
+_LINGER = 30.0
 
 
 @implementer(IPushProducer)
@@ -54,12 +58,16 @@ class Dialogue(Protocol, TimeoutMixin):
         self.reactor = reactor
         self.raw: Callable[[bytes], bytes] | None = None
         self._buffer = b""
+        self._said: list[bytes] = []
+        self._said_octets = 0
+        self._write_now: Callable[[bytes], int | Exception] | None = None
         self._busy = False
         self._advancing = False
         self._closing = False
         self._held = False
         self._choked: Deferred[None] | None = None
         self._greeted = False
+        self._last_words: IDelayedCall | None = None
         self._errors_in_row = 0
         self._errors = 0
         self._refusals = 0
@@ -121,18 +129,24 @@ class Dialogue(Protocol, TimeoutMixin):
         if ITCPTransport.providedBy(self.transport):
             # Without it a reply waits for the peer's delayed ACK: 40 ms a turn.
             self.transport.setTcpNoDelay(True)
+        self._write_now = getattr(self.transport, "writeSomeData", None)
         self.transport.registerProducer(self, True)
         self.patience(self.limits.login_seconds)
         self.send(self.greeting())
+        self.flush()
 
     def connectionLost(self, reason: Failure | None = None) -> None:  # noqa: ARG002
         """Drop everything. A command that has begun is carried to its end."""
         self._closing = True
+        if self._last_words is not None and self._last_words.active():
+            self._last_words.cancel()
         self._buffer = b""
         self.raw = None
         self.patience(None)
         self.resumeProducing()
         self.gone()
+        if isinstance(self.factory, DialogueFactory):
+            self.factory.ended()
 
     def timeoutConnection(self) -> None:
         """Say why, then close: the peer was silent for too long."""
@@ -151,16 +165,11 @@ class Dialogue(Protocol, TimeoutMixin):
             return
         if not self._greeted:
             self._greeted = True
-            if data.startswith(_TLS):
+            if data[0] in _TLS:
                 self.close(abort=True)
                 return
         self._buffer = self._buffer + data if self._buffer else data
-        try:
-            self._advance()
-        except Exception as error:
-            log_fault(self.log, "a session failed", error)
-            self.say_fault()
-            self.close()
+        self._advance()
 
     def pauseProducing(self) -> None:
         """Stop: the peer does not read what we say (IPushProducer)."""
@@ -182,11 +191,44 @@ class Dialogue(Protocol, TimeoutMixin):
     # Ours.
 
     def send(self, line: bytes) -> None:
-        """Send one line."""
-        self.transport.write(line + b"\r\n")
+        """Say one line."""
+        self.say(line + b"\r\n")
+
+    def say(self, octets: bytes) -> None:
+        """Say something; it is sent with the answers to what is buffered behind it.
+
+        Replies to pipelined commands leave together (RFC 2920 3.2): over a tunnel each
+        packet counts.
+        """
+        self._said.append(octets)
+        self._said_octets += len(octets)
+        if self._said_octets > _GATHER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was said.
+
+        At once, past the reactor's turn of waiting until the socket is writable, which
+        costs as much as answering: until a first time the peer's window is full.
+        """
+        octets = b"".join(self._said)
+        self._said = []
+        self._said_octets = 0
+        if self._closing:
+            return
+        if self._write_now is not None and octets:
+            sent = self._write_now(octets)
+            if sent == len(octets):
+                return
+            self._write_now = None
+            if isinstance(sent, int):
+                octets = octets[sent:]
+        if octets:
+            self.transport.write(octets)
 
     async def room(self) -> bool:
         """Wait until the peer has read what we said; False when it is gone."""
+        self.flush()
         if self._choked is not None:
             waiting: Deferred[None] = Deferred()
             self._choked.chainDeferred(waiting)
@@ -195,16 +237,21 @@ class Dialogue(Protocol, TimeoutMixin):
 
     def close(self, *, abort: bool = False) -> None:
         """End the session: what was said is still sent, unless `abort`."""
-        if self._closing:
-            return
-        self._closing = True
-        self._buffer = b""
-        self.patience(None)
-        self.transport.unregisterProducer()
+        if not self._closing:
+            self.flush()
+            self._closing = True
+            self._buffer = b""
+            self.patience(None)
+            self.transport.unregisterProducer()
+            if not abort:
+                self.transport.loseConnection()
+                self._last_words = self.reactor.callLater(_LINGER, self._abort)
         if abort:
-            self.transport.abortConnection()
-        else:
-            self.transport.loseConnection()
+            self._abort()
+
+    def _abort(self) -> None:
+        """Cut the connection, whatever was not read of what we said."""
+        self.transport.abortConnection()
 
     def erred(self) -> None:
         """Count a protocol error; close on too many (after the reply was sent)."""
@@ -240,8 +287,15 @@ class Dialogue(Protocol, TimeoutMixin):
         self._advancing = True
         try:
             self._run_buffered()
+        except Exception as error:
+            # Where we are in what the peer says is not known any more.
+            log_fault(self.log, "a session failed", error)
+            self.say_fault()
+            self.close()
         finally:
             self._advancing = False
+        if self._said and not (self._busy and b"\n" in self._buffer):
+            self.flush()
         self._hold()
 
     def _run_buffered(self) -> None:
@@ -303,3 +357,39 @@ class Dialogue(Protocol, TimeoutMixin):
         if not self._closing:
             self.say_fault()
         self._finished(None)
+
+
+class DialogueFactory(Factory):
+    """Makes a session for each connection, up to `limits.connections` at a time."""
+
+    noisy = False
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._open = 0
+
+    def session(self, peer: str) -> Dialogue:
+        """Make a session. `peer` tells one peer from another and is never written."""
+        raise NotImplementedError
+
+    def buildProtocol(self, addr: IAddress | None) -> Dialogue | None:
+        """Make a session, or none: then the connection is closed at once."""
+        if self._open >= self.limits.connections:
+            return None
+        self._open += 1
+        session = self.session(peer_key(addr))
+        session.factory = self
+        return session
+
+    def ended(self) -> None:
+        """Note that a connection is gone."""
+        self._open -= 1
+
+
+def peer_key(address: IAddress | None) -> str:
+    """Return what tells one peer from another: kept in memory, never written.
+
+    Through I2P it is a unique-local 127.x address or the destination; behind one shared
+    tunnel all peers have the same.
+    """
+    return str(getattr(address, "destination", None) or getattr(address, "host", ""))

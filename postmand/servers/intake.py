@@ -22,6 +22,9 @@ _FAULTS = {
         "long-line", 554, "5.6.0", "A line of the message is too long"
     ),
 }
+_NO_SPACE = Verdict(
+    "no-space", 452, "4.3.1", "The server can not store it now; try again later"
+)
 _BARE_LF = Verdict(
     "bare-lf", 554, "5.6.0", "The message holds a bare LF; end lines with CRLF"
 )
@@ -61,7 +64,14 @@ class Intake:
         full = False
         if piece and not self._scan.faults:
             full = self.spool.write(piece)
-        return rest, self.spool.flush() if full and rest is None else None
+        return rest, self._flush() if full and rest is None else None
+
+    async def _flush(self) -> None:
+        """Bring what was gathered to the disk; a full one is told at the end."""
+        try:
+            await self.spool.flush()
+        except OSError:
+            self._scan.faults.add("no-space")
 
     def still_moving(self) -> bool:
         """Whether the smallest rate was kept since this was asked last."""
@@ -76,4 +86,6 @@ class Intake:
             return TOO_LARGE
         if self._scan.bare_lf and bare_lf_is_refused:
             return _BARE_LF
+        if "no-space" in faults:
+            return _NO_SPACE
         return _FAULTS[min(faults)] if faults else None

@@ -30,6 +30,9 @@ class IMaildrop(Interface):
     async def remove(indexes: Sequence[int]) -> None:
         """Remove these messages, on disk when it returns."""
 
+    def close() -> None:
+        """Let go of what was read ahead; the session is over."""
+
 
 class Holders:
     """Which session holds a mailbox: one at a time, a silent one gives way.

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.protocol import Factory
-
-from postmand.interfaces import StoreBusyError
+from postmand.faults import log_fault
+from postmand.interfaces import StoreBusyError, Stored
 from postmand.message.wire import Stuffing, first_lines
 from postmand.servers import sasl
-from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError, peer_key
-from postmand.servers.dialogue import Dialogue
+from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError
+from postmand.servers.dialogue import Dialogue, DialogueFactory
 from postmand.servers.maildrop import Holders, IMaildrop
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
     from postmand.config import Limits
 
@@ -51,6 +50,8 @@ class Pop3Server(Dialogue):
         self._name: bytes | None = None
         self._drop: Any = None
         self._deleted: set[int] = set()
+        self._count = 0
+        self._octets = 0
         self._failures = 0
         self._heard = reactor.seconds()
         self._next: Callable[[bytes], Answer] | None = None
@@ -128,6 +129,7 @@ class Pop3Server(Dialogue):
         """Give the mailbox back; nothing is deleted."""
         drop, self._drop = self._drop, None
         if drop is not None:
+            drop.close()
             self._holders.give(drop.account, self.gives_way)
 
     def _capa(self, _: bytes) -> None:
@@ -205,13 +207,19 @@ class Pop3Server(Dialogue):
             self._holders.give(drop.account, self.gives_way)
             return
         self._drop = drop
+        self._undelete()
         self.patience(self.limits.pop3_idle_seconds)
-        count, octets = len(drop.sizes), sum(drop.sizes)
-        plural = b"" if count == 1 else b"s"
+        plural = b"" if self._count == 1 else b"s"
         self.ok(
             b"%s has %d visible message%s (0 hidden) in %d octets."
-            % (_shown(login.name), count, plural, octets)
+            % (_shown(login.name), self._count, plural, self._octets)
         )
+
+    def _undelete(self) -> None:
+        """Mark no message as deleted."""
+        self._deleted.clear()
+        self._count = len(self._drop.sizes)
+        self._octets = sum(self._drop.sizes)
 
     # After it.
 
@@ -236,8 +244,7 @@ class Pop3Server(Dialogue):
         return None
 
     def _stat(self, _: bytes) -> None:
-        sizes = [size for _, size in self._kept()]
-        self.ok(b"%d %d" % (len(sizes), sum(sizes)))
+        self.ok(b"%d %d" % (self._count, self._octets))
 
     def _list(self, argument: bytes) -> Answer:
         return self._listing(argument, lambda _, size: b"%d" % size)
@@ -259,41 +266,22 @@ class Pop3Server(Dialogue):
         for number, size in self._kept():
             lines.append(b"%d %s\r\n" % (number, shown(number - 1, size)))
             if len(lines) >= 1000:
-                self.transport.write(b"".join(lines))
+                self.say(b"".join(lines))
                 lines = []
                 if not await self.room():
                     return
-        self.transport.write(b"".join([*lines, b".\r\n"]))
+        self.say(b"".join([*lines, b".\r\n"]))
 
     def _retr(self, argument: bytes) -> Answer:
         index = self._number(argument)
         return None if index is None else self._retrieve(index)
 
     async def _retrieve(self, index: int) -> None:
-        try:
-            stored = await self._drop.message(index)
-        except LookupError:
-            self.no(b"That message is gone")
+        stored = await self._fetched(self._drop.message(index))
+        if stored is None:
             return
-        self.fine()
-        stuffed = Stuffing()
-        first = b"+OK %d octets\r\n" % self._drop.sizes[index]
-        self.transport.write(first + stuffed.piece(stored.header + stored.body))
-        if stored.more is not None:
-            try:
-                await self._stream(stored.more, stuffed)
-            finally:
-                stored.more.close()
-        self.transport.write(stuffed.end())
-        await self.room()
-
-    async def _stream(self, more: Any, stuffed: Stuffing) -> None:
-        while await self.room():
-            piece = await more.next()
-            if not piece:
-                return
-            self._heard = self.reactor.seconds()
-            self.transport.write(stuffed.piece(piece))
+        size = self._drop.sizes[index]
+        await self._answer(stored, b"+OK %d octets\r\n" % size, None)
 
     def _top(self, argument: bytes) -> Answer:
         number, _, lines = argument.partition(b" ")
@@ -305,38 +293,61 @@ class Pop3Server(Dialogue):
         return None if index is None else self._head(index, int(lines))
 
     async def _head(self, index: int, lines: int) -> None:
+        drop = self._drop
+        stored = await self._fetched(
+            drop.message(index) if lines else drop.header(index)
+        )
+        if stored is not None:
+            await self._answer(stored, b"+OK Top of message follows\r\n", lines)
+
+    async def _fetched(self, fetching: Awaitable[Stored]) -> Stored | None:
+        """Return the message, or answer that it is gone (None)."""
         try:
-            if not lines:
-                stored = await self._drop.header(index)
-            else:
-                stored = await self._drop.message(index)
+            stored = await fetching
         except LookupError:
             self.no(b"That message is gone")
-            return
-        self.ok(b"Top of message follows")
-        stuffed = Stuffing()
-        body, left = first_lines(stored.body, lines)
-        self.transport.write(stuffed.piece(stored.header + body))
-        if stored.more is not None:
-            try:
-                while left and await self.room():
-                    piece = await stored.more.next()
-                    if not piece:
-                        break
-                    body, left = first_lines(piece, left)
-                    self.transport.write(stuffed.piece(body))
-            finally:
-                stored.more.close()
-        self.transport.write(stuffed.end())
+            return None
+        if self.lost:
+            _let_go(stored)
+            return None
+        return stored
+
+    async def _answer(self, stored: Stored, first: bytes, lines: int | None) -> None:
+        """Send a message, or its header and first `lines` lines.
+
+        Once the answer has begun nothing but the message may follow: a fault then ends
+        the connection, or the client would take our words for the sender's.
+        """
+        self.fine()
+        try:
+            stuffed = Stuffing()
+            body, left = _cut(stored.body, lines)
+            self.say(first + stuffed.piece(stored.header + body))
+            while stored.more is not None and left != 0 and await self.room():
+                piece = await stored.more.next()
+                if not piece:
+                    break
+                self._heard = self.reactor.seconds()
+                body, left = _cut(piece, left)
+                self.say(stuffed.piece(body))
+            self.say(stuffed.end())
+            await self.room()
+        except Exception as error:
+            log_fault(self.log, "a message could not be read to its end", error)
+            self.close(abort=True)
+        finally:
+            _let_go(stored)
 
     def _dele(self, argument: bytes) -> None:
         index = self._number(argument)
         if index is not None:
             self._deleted.add(index)
+            self._count -= 1
+            self._octets -= self._drop.sizes[index]
             self.ok()
 
     def _rset(self, _: bytes) -> None:
-        self._deleted.clear()
+        self._undelete()
         self.ok()
 
     def _quit(self, _: bytes) -> Answer:
@@ -384,21 +395,25 @@ def _shown(name: bytes) -> bytes:
     return bytes(octet for octet in name[:64] if 0x21 <= octet <= 0x7E)
 
 
-class Pop3Factory(Factory):
-    """Makes a session for each connection."""
+def _cut(piece: bytes, lines: int | None) -> tuple[bytes, int | None]:
+    """Return the piece's first `lines` lines and what is left of them; None: all."""
+    return (piece, None) if lines is None else first_lines(piece, lines)
 
-    noisy = False
+
+def _let_go(stored: Stored) -> None:
+    if stored.more is not None:
+        stored.more.close()
+
+
+class Pop3Factory(DialogueFactory):
+    """Makes the sessions of one POP3 server."""
 
     def __init__(self, limits: Limits, reactor: IReactorTime, gate: Gate) -> None:
-        self._limits = limits
+        super().__init__(limits)
         self._reactor = reactor
         self._gate = gate
         self._holders = Holders()
 
-    def buildProtocol(self, addr: IAddress | None) -> Pop3Server:
-        """Make the session; its peer is known by a key that is never written."""
-        session = Pop3Server(
-            self._limits, self._reactor, self._gate, self._holders, peer_key(addr)
-        )
-        session.factory = self
-        return session
+    def session(self, peer: str) -> Pop3Server:
+        """Make a session."""
+        return Pop3Server(self.limits, self._reactor, self._gate, self._holders, peer)

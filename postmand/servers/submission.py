@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.protocol import Factory
 from zope.interface import Interface
 
 from postmand.interfaces import Recipient
@@ -13,13 +12,14 @@ from postmand.message.address import Address
 from postmand.queue.spool import Spool
 from postmand.rules.verdict import Verdict
 from postmand.servers import sasl
-from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError, peer_key
+from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError
+from postmand.servers.dialogue import DialogueFactory
 from postmand.servers.smtp import ESMTP, Answer, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from twisted.internet.interfaces import IAddress, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
     from postmand.config import Limits, Submission
 
@@ -104,6 +104,11 @@ class SubmissionServer(ESMTP[Recipient]):
             return LOGIN_FIRST
         return await self._member.accept(transaction.recipients, spool)
 
+    def gone(self) -> None:
+        """Let go of the member's keys, too."""
+        super().gone()
+        self._member = None
+
     # AUTH (RFC 4954).
 
     def _auth(self, argument: bytes) -> Answer:
@@ -159,7 +164,7 @@ class SubmissionServer(ESMTP[Recipient]):
 
     async def _log_in(self, login: sasl.Login) -> None:
         try:
-            self._member = await self._gate.enter(login, self._peer, ISubmitter)
+            member = await self._gate.enter(login, self._peer, ISubmitter)
         except WrongLoginError:
             self._failures += 1
             self.reply(535, "5.7.8", "Name or password is wrong")
@@ -171,15 +176,16 @@ class SubmissionServer(ESMTP[Recipient]):
             self.reply(454, "4.7.0", "Too many logins at once; try again in a minute")
             self.refused()
         else:
+            if self.lost:
+                return
+            self._member = member
             self.fine()
             self.patience(self.limits.command_seconds)
             self.reply(235, "2.7.0", "Authentication successful")
 
 
-class SubmissionFactory(Factory):
-    """Makes a session for each connection, up to the limit."""
-
-    noisy = False
+class SubmissionFactory(DialogueFactory):
+    """Makes the sessions of one submission server."""
 
     def __init__(
         self,
@@ -189,21 +195,19 @@ class SubmissionFactory(Factory):
         new_spool: Callable[[], Spool],
         gate: Gate,
     ) -> None:
+        super().__init__(limits)
         self._settings = settings
-        self._limits = limits
         self._reactor = reactor
         self._new_spool = new_spool
         self._gate = gate
 
-    def buildProtocol(self, addr: IAddress | None) -> SubmissionServer:
-        """Make the session; its peer is known by a key that is never written."""
-        session = SubmissionServer(
+    def session(self, peer: str) -> SubmissionServer:
+        """Make a session."""
+        return SubmissionServer(
             self._settings,
-            self._limits,
+            self.limits,
             self._reactor,
             self._new_spool,
             self._gate,
-            peer_key(addr),
+            peer,
         )
-        session.factory = self
-        return session

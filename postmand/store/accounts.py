@@ -10,9 +10,11 @@ from sqlalchemy import bindparam, select
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from postmand.interfaces import Credential, IAccounts, Recipient
+from postmand.interfaces import Credential, IAccounts, Member, Recipient
 from postmand.store.crew import Crew
 from postmand.store.database import prepare
+from postmand.store.keyring import opened
+from postmand.store.passwords import RECOVERY_COST, Wrapped, by_recovery, unwrap
 from postmand.store.schema import accounts
 
 # In the order of Credential's fields; only the row's own number has another name.
@@ -31,6 +33,17 @@ _RECIPIENT = prepare(
         accounts.c.name == bindparam("name"), accounts.c.disabled == bindparam("no")
     ),
     *("name", "no"),
+)
+
+_RECOVERY = prepare(
+    select(
+        *(accounts.c[name] for name in ("id", "display_name", "public_key", "version")),
+        *(
+            accounts.c[name]
+            for name in ("recovery_salt", "recovery_verifier", "recovery_wrapped_key")
+        ),
+    ).where(accounts.c.name == bindparam("name")),
+    "name",
 )
 
 
@@ -52,6 +65,26 @@ def read_recipient(
         return None
     account, called, public_key, used = row
     return Recipient(account, called, public_key, max(0, limit - used))
+
+
+def unlock_by_recovery(
+    connection: sqlite3.Connection, name: str, code: bytes
+) -> Member | None:
+    """Return the account opened with its recovery code, or None for a wrong one.
+
+    Blocks for one Argon2id. The code stays good, and a disabled account opens too:
+    this is for its owner, who wants the mail out, not for a server.
+    """
+    row = connection.execute(_RECOVERY, (name,)).fetchone()
+    if row is None:
+        return None
+    account, display_name, public_key, version, *wrapped = row
+    secret_key = unwrap(Wrapped(*wrapped), code, RECOVERY_COST, by_recovery(account))
+    if secret_key is None:
+        return None
+    return opened(
+        account, name, display_name, public_key, version, secret_key=secret_key
+    )
 
 
 @implementer(IAccounts)

@@ -30,8 +30,7 @@ _MISCOUNTED = prepare(
 def problems(url: str, state: Path) -> list[str]:
     """Return what is wrong with the store, one line each; nothing is changed.
 
-    Beside a running node, too. A file just written or about to go may be told as one
-    that no row names: only a node that starts can know.
+    Beside a running node, too.
     """
     path = database_path(url)
     if not path.exists():

@@ -28,6 +28,32 @@ def thread_key(secret_key: bytes) -> bytes:
     ).digest()
 
 
+def opened(
+    account: int,
+    name: str,
+    display_name: str,
+    public_key: bytes,
+    version: int,
+    secret_key: bytes,
+) -> Member:
+    """Return the member whose secret key this is.
+
+    Raises SealError where the public key is not its own: mail sealed to an exchanged
+    one would be read by who exchanged it.
+    """
+    if bindings.crypto_scalarmult_base(secret_key) != public_key:
+        raise SealError("the public key is not the secret key's")
+    return Member(
+        account,
+        name,
+        display_name,
+        public_key,
+        version,
+        secret_key,
+        thread_key(secret_key),
+    )
+
+
 @implementer(IKeyring)
 @frozen
 class Keyring:
@@ -52,17 +78,13 @@ class Keyring:
         )
         if secret_key is None or credential.disabled:
             return None
-        # Mail sealed to an exchanged public key would be read by who exchanged it.
-        if bindings.crypto_scalarmult_base(secret_key) != credential.public_key:
-            raise SealError("the public key is not the secret key's")
-        return Member(
-            account=credential.account,
-            name=credential.name,
-            display_name=credential.display_name,
-            public_key=credential.public_key,
-            version=credential.version,
+        return opened(
+            credential.account,
+            credential.name,
+            credential.display_name,
+            credential.public_key,
+            credential.version,
             secret_key=secret_key,
-            thread_key=thread_key(secret_key),
         )
 
     def needs_rehash(self, credential: Credential) -> bool:

@@ -11,16 +11,14 @@ import hmac
 import os
 
 from attrs import field, frozen
-from nacl import bindings, exceptions
 from nacl.pwhash import argon2id
 
-from postmand.store.seal import SealError
+from postmand.store.seal import NONCE_BYTES, decrypt, encrypt
 
 SALT_BYTES = argon2id.SALTBYTES
 MAX_PASSWORD = 1024
 
 _HALF = 32
-_NONCE_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 
 
 class BadPasswordError(ValueError):
@@ -85,10 +83,8 @@ def wrap(secret_key: bytes, secret: bytes, cost: Cost, purpose: Purpose) -> Wrap
     """Wrap a secret key. Blocks for one Argon2id."""
     salt = os.urandom(SALT_BYTES)
     stretched = stretch(secret, salt, cost)
-    nonce = os.urandom(_NONCE_BYTES)
-    sealed = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
-        secret_key, purpose.data(), nonce, stretched[_HALF:]
-    )
+    nonce = os.urandom(NONCE_BYTES)
+    sealed = encrypt(secret_key, purpose.data(), nonce, stretched[_HALF:])
     return Wrapped(salt, _verifier(stretched), nonce + sealed)
 
 
@@ -102,13 +98,8 @@ def unwrap(
     stretched = stretch(secret, wrapped.salt, cost)
     if not hmac.compare_digest(_verifier(stretched), wrapped.verifier):
         return None
-    nonce, sealed = wrapped.key[:_NONCE_BYTES], wrapped.key[_NONCE_BYTES:]
-    try:
-        return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            sealed, purpose.data(), nonce, stretched[_HALF:]
-        )
-    except exceptions.CryptoError as error:
-        raise SealError("the wrapped key does not open") from error
+    nonce, sealed = wrapped.key[:NONCE_BYTES], wrapped.key[NONCE_BYTES:]
+    return decrypt(sealed, purpose.data(), nonce, stretched[_HALF:])
 
 
 def stretch(secret: bytes, salt: bytes, cost: Cost) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from io import BytesIO
 from typing import BinaryIO
 
@@ -82,11 +82,12 @@ def entries(
     One card is in memory at a time; raises SealError if one does not open.
     """
     opened = []
-    rows = connection.execute(_CARDS, (member.account, first, last))
-    for number, uid, sealed_key, sealed_card in rows:
-        key = open_key(sealed_key, member.public_key, member.secret_key)
-        card = open_card(sealed_card, uid, key)
-        opened.append(Entry(number, uid, card.size, key, thread_ids(card.header)))
+    found = connection.execute(_CARDS, (member.account, first, last))
+    with closing(found) as rows:  # an error must not leave a snapshot open behind it
+        for number, uid, sealed_key, sealed_card in rows:
+            key = open_key(sealed_key, member.public_key, member.secret_key)
+            card = open_card(sealed_card, uid, key)
+            opened.append(Entry(number, uid, card.size, key, thread_ids(card.header)))
     return opened
 
 

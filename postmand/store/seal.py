@@ -18,6 +18,7 @@ from postmand.store.padding import padded
 
 PIECE = 64 * 1024
 KEY_BYTES = 64
+NONCE_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 UID_BYTES = 16
 
 _HALF = KEY_BYTES // 2
@@ -28,7 +29,7 @@ _FINAL = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 _MESSAGE = bindings.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
 _CARD_EXTRA = bindings.crypto_aead_xchacha20poly1305_ietf_ABYTES
 # A card's key is random and seals this one card: its nonce need not differ.
-_NONCE = bytes(bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES)
+_NONCE = bytes(NONCE_BYTES)
 _SIZES = Struct(">QI")  # exact size of the message; length of the header block
 
 _ZEROS = memoryview(bytes(PIECE))
@@ -65,6 +66,21 @@ def stored_size(header: int, body: int) -> int:
     )
 
 
+def encrypt(plain: bytes, data: bytes, nonce: bytes, key: bytes) -> bytes:
+    """Seal octets under a key (XChaCha20-Poly1305), bound to `data`."""
+    return bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(plain, data, nonce, key)
+
+
+def decrypt(sealed: bytes, data: bytes, nonce: bytes, key: bytes) -> bytes:
+    """Open what encrypt() sealed, or raise SealError."""
+    try:
+        return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+            sealed, data, nonce, key
+        )
+    except (exceptions.CryptoError, ValueError) as error:  # ValueError: far too short
+        raise SealError("sealed octets do not open") from error
+
+
 def new_key() -> bytes:
     """Return the two keys of one copy, 64 random octets."""
     return os.urandom(KEY_BYTES)
@@ -86,19 +102,12 @@ def open_key(sealed: bytes, public_key: bytes, secret_key: bytes) -> bytes:
 def seal_card(header: bytes, size: int, uid: bytes, key: bytes) -> bytes:
     """Seal header block and exact size into a padded card, bound to its uid."""
     plain = _SIZES.pack(size, len(header)) + header
-    return bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
-        plain.ljust(padded(len(plain)), b"\0"), uid, _NONCE, key[:_HALF]
-    )
+    return encrypt(plain.ljust(padded(len(plain)), b"\0"), uid, _NONCE, key[:_HALF])
 
 
 def open_card(card: bytes, uid: bytes, key: bytes) -> Card:
     """Open a card, or raise SealError."""
-    try:
-        plain = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            card, uid, _NONCE, key[:_HALF]
-        )
-    except exceptions.CryptoError as error:
-        raise SealError("the card does not open") from error
+    plain = decrypt(card, uid, _NONCE, key[:_HALF])
     size, length = _SIZES.unpack_from(plain)
     return Card(size, plain[_SIZES.size : _SIZES.size + length])
 

@@ -35,10 +35,10 @@ class Settings:
     read_threads: int = field(default=2, validator=ge(1))
     """How many threads open cards and bodies for POP3."""
 
-    passes: int = field(default=2, validator=ge(1))
+    passes: int = field(default=5, validator=ge(1))
     """Argon2id passes for a password set from now on."""
 
-    memory_kib: int = field(default=19 * 1024, validator=ge(8))
+    memory_kib: int = field(default=7 * 1024, validator=ge(8))
     """Argon2id memory in KiB for a password set from now on."""
 
     @classmethod

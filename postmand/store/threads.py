@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from attrs import frozen
-from nacl import bindings, exceptions
 from sqlalchemy import bindparam, select
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -24,14 +23,14 @@ from postmand.interfaces import IThreads, Member
 from postmand.store.crew import Crew
 from postmand.store.database import prepare
 from postmand.store.schema import thread_ids
-from postmand.store.seal import SealError
+from postmand.store.seal import NONCE_BYTES, decrypt, encrypt
 
 MAX_CLIENT_ID = 250
 """The longest client id, in octets, that a row can keep."""
 
 _ID_BYTES = 20
 _TAG_BYTES = 16
-_ZEROS = bytes(bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES - _TAG_BYTES)
+_ZEROS = bytes(NONCE_BYTES - _TAG_BYTES)
 
 _SEALED = prepare(
     select(thread_ids.c.sealed).where(thread_ids.c.tag == bindparam("tag")), "tag"
@@ -65,10 +64,7 @@ class Threads:
         tag = _tag(member, self.give_out(member, client_id))
         plain = bytes([len(client_id)]) + client_id.ljust(MAX_CLIENT_ID, b"\0")
         # One tag stands for one client id: the same nonce never seals another text.
-        sealed = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
-            plain, tag, tag + _ZEROS, _row_key(member)
-        )
-        return tag, sealed
+        return tag, encrypt(plain, tag, tag + _ZEROS, _row_key(member))
 
     def own(
         self, member: Member, ids: Iterable[bytes]
@@ -105,12 +101,7 @@ def _find(
 
 
 def _open(member: Member, tag: bytes, sealed: bytes) -> bytes:
-    try:
-        plain = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            sealed, tag, tag + _ZEROS, _row_key(member)
-        )
-    except exceptions.CryptoError as error:
-        raise SealError("a remembered id does not open") from error
+    plain = decrypt(sealed, tag, tag + _ZEROS, _row_key(member))
     return plain[1 : 1 + plain[0]]
 
 

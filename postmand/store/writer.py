@@ -122,6 +122,8 @@ class Writer:
             for way in (self._together, self._under_savepoints):
                 try:
                     return way(batch)
+                except _CannotBeginError:
+                    raise
                 except Exception as error:  # found again job by job
                     self._abandon(error)
             return self._one_by_one(batch)
@@ -192,9 +194,12 @@ class Writer:
 
     def _abandon(self, error: Exception) -> None:
         """Undo the transaction; after an error of SQLite's open the file anew."""
-        if not isinstance(error, sqlite3.Error):
-            with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):
+            # Said, not left to close(): a statement somebody still holds would keep a
+            # closed connection alive, and its lock with it.
+            if self._kept.get().in_transaction:
                 self._kept.get().execute("ROLLBACK")
+            if not isinstance(error, sqlite3.Error):
                 return
         self._kept.drop()
 

@@ -77,7 +77,7 @@ def test_from_hand_in_to_collection(house: House) -> None:
     assert body == b"Nobody knows where I am.\r\n.a line that starts with a dot\r\n"
     lines = header.split(b"\r\n")
     assert lines[0] == b"Return-Path: <jondoe@mail.i2p>"
-    received = b" ".join(line.strip() for line in lines[1:3])
+    received = b" ".join(line.strip() for line in lines[1:4])
     assert re.match(
         rb"Received: from localhost \(localhost \[127\.0\.0\.1\]\) "
         rb"by smtp\.postman\.i2p \(I2pMailer\) with ESMTP id \w+; .* \+0000",

@@ -1,0 +1,191 @@
+"""Postfix beside ours: it takes mail in, logins checked by Dovecot.
+
+It runs by hand, with its own configuration, queue and data below the directory of the
+measurement; what the machine has installed in /etc and /var stays as it is. It is as
+durable as it comes: nothing is switched off.
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import time
+from pathlib import Path
+
+from benchmarks.dovecot import Dovecot
+from benchmarks.places import MAIL, count_files, make_owned, unlink_files
+from benchmarks.processes import Program, free_port
+from benchmarks.server import DOMAIN
+
+PROGRAM = Path("/usr/lib/postfix/sbin/master")
+
+_MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {home}/queue
+data_directory = {home}/data
+command_directory = /usr/sbin
+daemon_directory = {daemons}
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = queue.example
+mydestination =
+alias_maps =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+virtual_mailbox_domains = {domain}
+virtual_mailbox_base = {mail}
+virtual_mailbox_maps = texthash:{home}/mailboxes
+virtual_uid_maps = static:{uid}
+virtual_gid_maps = static:{uid}
+virtual_minimum_uid = {uid}
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = inet:127.0.0.1:{sasl}
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+smtpd_recipient_restrictions = permit_sasl_authenticated, reject
+message_size_limit = 33388608
+"""
+# Every service without chroot: its root would lack what it needs.
+_MASTER_CF = """\
+127.0.0.1:{held} inet n - n - - smtpd
+  -o smtpd_client_restrictions=check_client_access,static:HOLD
+127.0.0.1:{delivered} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+"""
+_QUEUES = (
+    "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming",
+    "private", "saved", "trace",
+)  # fmt: skip
+
+
+class Postfix:
+    """One Postfix with two doors: see HeldPostfix and DeliveringPostfix."""
+
+    def __init__(self, directory: Path, dovecot: Dovecot) -> None:
+        self.held, self.delivered = free_port(), free_port()
+        self.dovecot = dovecot
+        self.queue = directory / "postfix" / "queue"
+        home = self.queue.parent
+        home.mkdir(parents=True)
+        self._make_queue(home)
+        boxes = (f"{name}@{DOMAIN} {name}/\n" for name in dovecot.accounts)
+        (home / "mailboxes").write_text("".join(boxes))
+        (home / "main.cf").write_text(
+            _MAIN_CF.format(
+                home=home,
+                daemons=PROGRAM.parent,
+                domain=DOMAIN,
+                mail=dovecot.mail,
+                uid=MAIL,
+                sasl=dovecot.sasl,
+            )
+        )
+        doors = {"held": self.held, "delivered": self.delivered}
+        (home / "master.cf").write_text(_MASTER_CF.format(**doors))
+        command = [str(PROGRAM), "-c", str(home), "-d"]
+        self._program = Program(command, home / "output", {"MAIL_CONFIG": str(home)})
+
+    def _make_queue(self, home: Path) -> None:
+        """Make the directories a Postfix queue consists of, with their owners."""
+        owner = pwd.getpwnam("postfix").pw_uid
+        group = grp.getgrnam("postdrop").gr_gid
+        make_owned(home / "data", owner, 0, 0o700)
+        make_owned(self.queue, 0, 0, 0o755)
+        make_owned(self.queue / "pid", 0, 0, 0o755)
+        make_owned(self.queue / "maildrop", owner, group, 0o730)
+        make_owned(self.queue / "public", owner, group, 0o710)
+        for name in _QUEUES:
+            make_owned(self.queue / name, owner, 0, 0o700)
+
+    def start(self) -> None:
+        """Start it; Dovecot must run."""
+        self._program.start(self.held, self.delivered)
+
+    def stop(self) -> None:
+        """End it."""
+        self._program.stop()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time used so far, Dovecot's work on logins included."""
+        return self._program.cpu_seconds() + self.dovecot.cpu_seconds()
+
+    def waiting(self) -> int:
+        """Count the messages accepted and not yet delivered or put on hold."""
+        names = "incoming", "active", "deferred", "maildrop"
+        return count_files(self.queue / name for name in names)
+
+    def empty(self) -> None:
+        """Remove every message there is."""
+        for name in ("hold", "deferred", "defer", "incoming", "active", "maildrop"):
+            unlink_files(self.queue / name)
+        unlink_files(self.dovecot.mail)
+
+
+class HeldPostfix:
+    """Postfix's way in alone: what it accepts stays in its queue, on hold."""
+
+    name = "Postfix, queue"
+    lags = False
+
+    def __init__(self, postfix: Postfix) -> None:
+        self._postfix = postfix
+        self.port = postfix.held
+
+    def renew(self) -> None:
+        """Remove every message there is."""
+        self._postfix.empty()
+
+    def settle(self) -> None:
+        """What is on hold stays there."""
+
+    def stored(self) -> int:
+        """Count the messages in the queue."""
+        hold = count_files([self._postfix.queue / "hold"])
+        return hold + self._postfix.waiting()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time used so far."""
+        return self._postfix.cpu_seconds()
+
+
+class DeliveringPostfix:
+    """Postfix delivering what it accepts into Maildirs at the same time."""
+
+    name = "Postfix, Maildirs"
+    lags = False
+
+    def __init__(self, postfix: Postfix) -> None:
+        self._postfix = postfix
+        self.port = postfix.delivered
+
+    def renew(self) -> None:
+        """Remove every message there is."""
+        self._postfix.empty()
+
+    def settle(self) -> None:
+        """Wait until everything is delivered, a minute at the most."""
+        until = time.monotonic() + 60
+        while self._postfix.waiting() and time.monotonic() < until:
+            time.sleep(0.1)
+
+    def stored(self) -> int:
+        """Count the messages in the Maildirs, and those on their way."""
+        return self._postfix.dovecot.stored() + self._postfix.waiting()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time used so far."""
+        return self._postfix.cpu_seconds()
