@@ -6,15 +6,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--root-user-action=ignore
 PEERS := tests/peers/packages.txt
-UNIT := $(wildcard tests/test_*.py)
+# Without sockets or processes of their own: quick.
+UNIT := $(wildcard tests/test_*.py) tests/dialogues
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run check test peers bench fuzz clean
+.PHONY: help run check lint test peers bench fuzz clean
 
 help:
 	@echo 'make run     run a mail host on 127.0.0.1 (SMTP 2525, POP3 1110), state in ./var'
 	@echo 'make check   the quick checks: ruff, mypy, import-linter, unit tests'
+	@echo 'make lint    of these ruff, mypy and import-linter alone'
 	@echo 'make test    everything; as root it installs the peers first'
 	@echo 'make peers   install the Debian packages of the real mail clients (root)'
 	@echo 'make bench   measure, beside real servers where they are installed'
@@ -39,6 +41,9 @@ $(VENV)/.dev: $(VENV)/.made setup.cfg pyproject.toml
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
+# A backslash that make leaves at the end of its line.
+B := \$(empty)
+
 define TOUR
 
 The mail host starts on 127.0.0.1: SMTP on port 2525, POP3 on port 1110.
@@ -47,11 +52,11 @@ Type next, in another terminal and in this directory:
   echo 'first password'  | $(BIN)/postmanctl account add alice --password-stdin
   echo 'second password' | $(BIN)/postmanctl account add bob --password-stdin
 
-  swaks --server 127.0.0.1:2525 --from alice@mail.i2p --to bob@mail.i2p \
-        --auth PLAIN --auth-user alice --auth-password 'first password' \
+  swaks --server 127.0.0.1:2525 --from alice@mail.i2p --to bob@mail.i2p $(B)
+        --auth PLAIN --auth-user alice --auth-password 'first password' $(B)
         --header 'Subject: hello' --body 'Nobody knows where I am.'
 
-  curl --user 'bob:second password' pop3://127.0.0.1:1110/1
+  curl --silent --user 'bob:second password' pop3://127.0.0.1:1110/1
 
 Ctrl-C stops it. State is kept in ./var.
 
@@ -62,17 +67,21 @@ run: $(VENV)/.installed
 	@echo "$$TOUR"
 	@exec $(BIN)/twistd -n --pidfile= postman
 
-check: $(VENV)/.dev
+check: lint
+	@$(BIN)/python -m pytest $(UNIT)
+
+lint: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || \
 		{ echo 'Not formatted: $(BIN)/ruff format .'; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo >$(VENV)/.imports 2>&1 || { cat $(VENV)/.imports; exit 1; }
-	@$(BIN)/python -m pytest $(UNIT)
 
+# The tests are run whatever the checks before them say: their line is the last.
 test: $(VENV)/.dev
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory peers; fi
-	@$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory lint; checked=$$?; \
+		$(BIN)/python -m pytest && exit $$checked
 
 peers:
 	@tests/peers/install $(PEERS)

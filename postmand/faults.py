@@ -9,9 +9,10 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
+from twisted.python.failure import Failure
+
 if TYPE_CHECKING:
     from twisted.logger import Logger
-    from twisted.python.failure import Failure
 
 
 def describe(error: BaseException) -> str:
@@ -31,5 +32,6 @@ def describe(error: BaseException) -> str:
 
 def log_fault(log: Logger, where: str, fault: BaseException | Failure) -> None:
     """Log a fault of ours: `where` is a constant of the code, never data."""
-    error = fault if isinstance(fault, BaseException) else fault.value
+    # Twisted's Failure is an exception, too.
+    error = fault.value if isinstance(fault, Failure) else fault
     log.error("{where}: {fault}", where=where, fault=describe(error))

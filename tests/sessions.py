@@ -74,7 +74,7 @@ class Wire:
     def __init__(self, clock: Clock, address: Any = PEER) -> None:
         self.clock = clock
         self.address = address
-        self.said = b""
+        self._said = bytearray()
         self.window: int | None = None
         self.unsent = b""
         self.reading = True
@@ -87,6 +87,16 @@ class Wire:
         self.protocol: Any = None
         self._producer: Any = None
         self._producer_paused = False
+
+    @property
+    def said(self) -> bytes:
+        """All that came out at the peer."""
+        return bytes(self._said)
+
+    @property
+    def heard(self) -> int:
+        """How many octets that is."""
+        return len(self._said)
 
     # ITCPTransport, as far as a server uses it.
 
@@ -134,7 +144,7 @@ class Wire:
         if self.window is not None:
             taken = min(taken, self.window)
             self.window -= taken
-        self.said += data[:taken]
+        self._said += data[:taken]
         return taken
 
     def _drain(self) -> None:
@@ -142,7 +152,7 @@ class Wire:
         if self.window is not None:
             taken = min(taken, self.window)
             self.window -= taken
-        self.said += self.unsent[:taken]
+        self._said += self.unsent[:taken]
         self.unsent = self.unsent[taken:]
 
     def read(self, octets: int | None = None) -> None:
@@ -214,10 +224,10 @@ class Session:
 
     def send(self, data: bytes, chunk: int = READ) -> bytes:
         """Send, in pieces of `chunk`; return what is answered at once."""
-        before = len(self.wire.said)
+        before = self.wire.heard
         self.arriving += data
         self.pump(chunk)
-        return self.wire.said[before:]
+        return bytes(self.wire._said[before:])
 
     def pump(self, chunk: int = READ) -> None:
         """Let what waits arrive, as far as the server reads, and timers of now run."""
@@ -264,7 +274,7 @@ def reply_codes(octets: bytes) -> list[int]:
     assert octets == b"" or octets.endswith(b"\r\n"), octets[-80:]
     lines = octets.split(b"\r\n")[:-1]
     for line in lines:
-        assert re.fullmatch(rb"[2-5][0-9][0-9][ -][ -~]+", line), line
+        assert re.fullmatch(rb"[2-5][0-9][0-9][ -][ -~]*", line), line
     return [int(line[:3]) for line in lines if line[3:4] == b" "]
 
 

@@ -568,6 +568,14 @@ def test_content_ids() -> None:
     assert second["Content-Disposition"] == 'inline; filename="b.png"'
 
 
+def test_armoured_html() -> None:
+    """Armoured HTML keeps its octets, references and all."""
+    text = "-----BEGIN PGP SIGNED MESSAGE-----<img src=cid:a@old>"
+    parts = ("--b", "Content-Type: text/html", "", text, "--b", "Content-ID: <a@old>")
+    message = _parsed(washed(_multipart(*parts, "", "x", "--b--")))
+    assert message.get_payload(0).get_payload() == text
+
+
 def test_unused_content_ids() -> None:
     """Where nothing can refer to it a Content-ID is a fingerprint, and falls."""
     assert "Content-ID" not in _wash_part("Content-ID: <20261122.1@s-nail>")

@@ -33,6 +33,8 @@ _HTTP = (
 )  # fmt: skip
 # What was said is sent when it is more than this.
 _GATHER = 65_536
+# So many commands of one session are run before the others have their turn.
+_TURNS = 50
 # How a TLS ClientHello begins (RFC 8446 5.1), and one in SSLv2's form: no verb does.
 _TLS = (0x16, 0x80)
 # Seconds a peer has to read our last words.
@@ -67,6 +69,7 @@ class Dialogue(Protocol, TimeoutMixin):
         self._held = False
         self._choked: Deferred[None] | None = None
         self._greeted = False
+        self._admitted = False
         self._last_words: IDelayedCall | None = None
         self._errors_in_row = 0
         self._errors = 0
@@ -117,8 +120,14 @@ class Dialogue(Protocol, TimeoutMixin):
         self.setTimeout(seconds)  # type: ignore[no-untyped-call]
 
     def heard(self) -> None:
-        """Start the waiting anew."""
-        self.resetTimeout()  # type: ignore[no-untyped-call]
+        """Start the waiting anew; before the login it goes on, whatever is said."""
+        if self._admitted:
+            self.resetTimeout()  # type: ignore[no-untyped-call]
+
+    def admit(self, seconds: float) -> None:
+        """Note that the peer may stay, and wait so long for each line from now on."""
+        self._admitted = True
+        self.patience(seconds)
 
     def callLater(self, period: float, func: Callable[[], None]) -> object:
         """Use the reactor we were given (TimeoutMixin's hook)."""
@@ -299,7 +308,12 @@ class Dialogue(Protocol, TimeoutMixin):
         self._hold()
 
     def _run_buffered(self) -> None:
+        turns = 0
         while self._buffer and not (self._busy or self._closing or self._choked):
+            turns += 1
+            if turns > _TURNS:
+                self._give_way()
+                return
             if self.raw is not None:
                 data, self._buffer = self._buffer, b""
                 self._buffer = self.raw(data)
@@ -318,6 +332,11 @@ class Dialogue(Protocol, TimeoutMixin):
                 return
             self.heard()
             self._run(line[:-1] if line.endswith(b"\r") else line)
+
+    def _give_way(self) -> None:
+        """Let other sessions have their turn before the rest of a long pipeline."""
+        self._busy = True
+        self.reactor.callLater(0, self._finished, None)
 
     def _hold(self) -> None:
         """Read from the peer only while there is room for what it says."""

@@ -208,7 +208,7 @@ class Pop3Server(Dialogue):
             return
         self._drop = drop
         self._undelete()
-        self.patience(self.limits.pop3_idle_seconds)
+        self.admit(self.limits.pop3_idle_seconds)
         plural = b"" if self._count == 1 else b"s"
         self.ok(
             b"%s has %d visible message%s (0 hidden) in %d octets."

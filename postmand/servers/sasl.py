@@ -25,6 +25,8 @@ def decode(response: bytes) -> bytes:
     """Decode one client response strictly (RFC 4954 4; "=" is an empty one)."""
     if response == b"=":
         return b""
+    if len(response) % 4:
+        raise SASLError("not base64: its padding is wrong")
     try:
         return base64.b64decode(response, validate=True)
     except binascii.Error as error:

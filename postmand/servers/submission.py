@@ -180,7 +180,7 @@ class SubmissionServer(ESMTP[Recipient]):
                 return
             self._member = member
             self.fine()
-            self.patience(self.limits.command_seconds)
+            self.admit(self.limits.command_seconds)
             self.reply(235, "2.7.0", "Authentication successful")
 
 

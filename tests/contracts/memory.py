@@ -130,7 +130,7 @@ class MemoryKeyring:
         account = self._kept.by_number(credential.account)
         if credential.disabled or account is None:
             return None
-        return account.member
+        return evolve(account.member, version=credential.version)
 
 
 @implementer(IMailboxes)
