@@ -100,9 +100,6 @@ class Dovecot:
         """Empty the Maildirs, Dovecot's indexes included."""
         unlink_files(self.mail)
 
-    def settle(self) -> None:
-        """Nothing is on its way here."""
-
     def stored(self) -> int:
         """Count the messages in the Maildirs."""
         return count_files(

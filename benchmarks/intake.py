@@ -50,12 +50,15 @@ class Extent:
 
     def cases(self) -> Iterator[tuple[Style, int, int]]:
         """Yield (style, size, connections) of everything that is measured."""
-        small = [size for size in self.sizes if size < 2**20]
-        large = [size for size in self.sizes if size >= 2**20]
-        for style, sizes in ((SINGLE, self.sizes), (ATTACHED, large), (SERIES, small)):
-            for size in sizes:
+        for size in self.sizes:
+            for connections in self.connections:
+                yield SINGLE, size, connections
+        for size in self.sizes:
+            if size >= 2**20:
+                yield ATTACHED, size, self.connections[-2]
+            else:
                 for connections in self.connections:
-                    yield style, size, connections
+                    yield SERIES, size, connections
 
 
 def measure(servers: Sequence[Server], extent: Extent) -> Iterator[Row]:

@@ -135,19 +135,31 @@ class Postfix:
         unlink_files(self.dovecot.mail)
 
 
-class HeldPostfix:
-    """Postfix's way in alone: what it accepts stays in its queue, on hold."""
+class _Door:
+    """One of Postfix's two ways in."""
 
-    name = "Postfix, queue"
     lags = False
 
-    def __init__(self, postfix: Postfix) -> None:
+    def __init__(self, postfix: Postfix, port: int) -> None:
         self._postfix = postfix
-        self.port = postfix.held
+        self.port = port
 
     def renew(self) -> None:
         """Remove every message there is."""
         self._postfix.empty()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time used so far."""
+        return self._postfix.cpu_seconds()
+
+
+class HeldPostfix(_Door):
+    """Postfix's way in alone: what it accepts stays in its queue, on hold."""
+
+    name = "Postfix, queue"
+
+    def __init__(self, postfix: Postfix) -> None:
+        super().__init__(postfix, postfix.held)
 
     def settle(self) -> None:
         """What is on hold stays there."""
@@ -157,24 +169,14 @@ class HeldPostfix:
         hold = count_files([self._postfix.queue / "hold"])
         return hold + self._postfix.waiting()
 
-    def cpu_seconds(self) -> float:
-        """Return the CPU time used so far."""
-        return self._postfix.cpu_seconds()
 
-
-class DeliveringPostfix:
+class DeliveringPostfix(_Door):
     """Postfix delivering what it accepts into Maildirs at the same time."""
 
     name = "Postfix, Maildirs"
-    lags = False
 
     def __init__(self, postfix: Postfix) -> None:
-        self._postfix = postfix
-        self.port = postfix.delivered
-
-    def renew(self) -> None:
-        """Remove every message there is."""
-        self._postfix.empty()
+        super().__init__(postfix, postfix.delivered)
 
     def settle(self) -> None:
         """Wait until everything is delivered, a minute at the most."""
@@ -185,7 +187,3 @@ class DeliveringPostfix:
     def stored(self) -> int:
         """Count the messages in the Maildirs, and those on their way."""
         return self._postfix.dovecot.stored() + self._postfix.waiting()
-
-    def cpu_seconds(self) -> float:
-        """Return the CPU time used so far."""
-        return self._postfix.cpu_seconds()

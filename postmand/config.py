@@ -7,6 +7,7 @@ times are seconds unless the name says otherwise.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import attrs
 import cattrs
 from attrs import Factory, field, frozen
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+
+_NAME = re.compile(r"[a-z0-9._-]+")
 
 BUILT_IN = "<built-in mail host>"
 
@@ -225,22 +228,25 @@ def from_table(data: dict[str, Any], source: str) -> Config:
         config = _converter().structure(data, Config)
     except ClassValidationError as error:
         raise ConfigError(f"{source}: {_first_fault(error)}") from error
-    aliases = {
-        alias.lower(): _alias_target(config, source, alias, target)
-        for alias, target in config.aliases.items()
-    }
+    aliases = dict(_alias(config, *pair, source) for pair in config.aliases.items())
+    if len(aliases) < len(config.aliases):
+        raise ConfigError(f"{source}: [aliases] names the same alias twice; remove one")
     return attrs.evolve(config, source=source, aliases=aliases)
 
 
-def _alias_target(config: Config, source: str, alias: str, target: str) -> str:
-    """Return the account an alias leads to; it may be written with its domain."""
-    name, _, domain = target.lower().partition("@")
-    if not name or (domain and domain.encode() not in config.domains):
-        raise ConfigError(
-            f"{source}: [aliases] {alias}: must name an account of this node, as in "
-            'postmaster = "jondoe"'
-        )
-    return name
+def _alias(config: Config, alias: str, target: str, source: str) -> tuple[str, str]:
+    """Return the names of an alias and of its account, both without a domain."""
+    names = []
+    for text in (alias, target):
+        name, at, domain = text.lower().partition("@")
+        ours = not at or domain.encode() in config.domains
+        if not ours or not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"{source}: [aliases] {alias}: must lead from a name to an account of "
+                'this node, as in postmaster = "jondoe"'
+            )
+        names.append(name)
+    return names[0], names[1]
 
 
 def _converter() -> cattrs.Converter:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from twisted.logger import Logger
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException | None) -> str:
     """Return the types and code places of `error` and its causes, innermost last."""
     told: list[str] = []
-    seen: BaseException | None = error
+    seen = error
     while seen is not None and len(told) < 8:
         frames = traceback.extract_tb(seen.__traceback__)[-12:]
         places = " > ".join(

@@ -331,7 +331,7 @@ def restored_growth(ids: Iterable[bytes], restored: Mapping[bytes, bytes]) -> in
 
 
 def _read(spool: Spool, limits: Limits) -> Draft:
-    return parse(spool.read(), limits)
+    return parse(spool.read(), limits, clean=True)
 
 
 async def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -232,12 +232,16 @@ class Session:
     def pump(self, chunk: int = READ) -> None:
         """Let what waits arrive, as far as the server reads, and timers of now run."""
         while True:
-            self.clock.advance(0)
+            self._run_due()
             if not (self.arriving and self.open and self.wire.reading):
-                break
+                return
             piece, self.arriving = self.arriving[:chunk], self.arriving[chunk:]
             self.server.dataReceived(piece)
-        self.clock.advance(0)
+
+    def _run_due(self) -> None:
+        now = self.clock.seconds()
+        while any(call.getTime() <= now for call in self.clock.getDelayedCalls()):
+            self.clock.advance(0)
 
     def line(self, line: bytes) -> bytes:
         """Send one line, with CRLF; return the answer."""
@@ -266,7 +270,7 @@ class Session:
     def drop(self) -> None:
         """Lose the connection from outside."""
         self.wire.lose()
-        self.clock.advance(0)
+        self._run_due()
 
 
 def reply_codes(octets: bytes) -> list[int]:

@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory
 
 from postmand.config import Limits
 from postmand.servers.dialogue import Dialogue
+from tests.fuzz_servers import fuzz
 from tests.sessions import BUFFER, HOST, HouseCase, Session
 
 
@@ -293,12 +294,20 @@ class DialogueTest(HouseCase):
         self.assertFalse(session.open)
 
     def test_whole_lines_keep_it_alive(self) -> None:
-        """A peer that works is not timed out."""
-        session = self.session(login_seconds=120)
+        """A peer that is known and works is not timed out."""
+        session = self.house.collecting()
         for _ in range(5):
             session.send(b"NOOP\r\n")
-            session.advance(100)
+            session.advance(500, 10)
         self.assertTrue(session.open)
+
+    def test_turns(self) -> None:
+        """One peer's long pipeline does not keep the others waiting to its end."""
+        session = self.session()
+        session.server.dataReceived(b"NOOP\r\n" * 10_000)
+        self.assertLess(len(session.server.ran), 2_000)
+        session.pump()
+        self.assertEqual(len(session.server.ran), 10_000)
 
     def test_our_slowness_is_not_the_peers(self) -> None:
         """While a command of ours runs the peer is not blamed for its silence."""
@@ -371,3 +380,8 @@ class DialogueTest(HouseCase):
         session.send(b"err\r\n" * 3)
         session.server.dataReceived(b"NOOP\r\n")
         self.assertNotIn(b"NOOP", session.server.ran)
+
+
+def test_fuzz() -> None:
+    """Thousands of hostile streams end in replies, and leave nothing held."""
+    fuzz(1_500, 20_261_122)

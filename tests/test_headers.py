@@ -290,7 +290,7 @@ def _block(*lines: bytes) -> bytes:
 
 
 def test_thread_ids() -> None:
-    """Both fields' ids come in the block's order and once; other fields have none."""
+    """Both fields' ids come in the block's order, each time; other fields have none."""
     block = _block(
         b"References: <a@x>",
         b"\t<b@x> junk <c@x>",
@@ -301,7 +301,8 @@ def test_thread_ids() -> None:
         b" <e@x>",
         b"In-Reply-To-You: <no@z>",
     )
-    assert thread_ids(block) == (b"<a@x>", b"<b@x>", b"<c@x>", b"<d@x>", b"<e@x>")
+    ids = b"<a@x> <b@x> <c@x> <b@x> <d@x> <e@x>"
+    assert thread_ids(block) == tuple(ids.split())
     assert thread_ids(b"") == ()
     assert thread_ids(b"\r\n") == ()
     assert thread_ids(b"In-Reply-To: <a@x>") == (b"<a@x>",)
@@ -329,15 +330,14 @@ def test_malformed_ids(junk: bytes) -> None:
 
 
 def test_bounded_ids() -> None:
-    """Nobody makes us look up more than 200 ids, or carries more than 50."""
+    """No mail carries more than 50 ids."""
     ids = [b"<%d@x>" % number for number in range(300)]
-    assert thread_ids(_block(b"References: " + b" ".join(ids))) == tuple(ids[:200])
     assert headers.bounded_references(ids + ids) == [ids[0], *ids[-49:]]
     assert headers.bounded_references(ids[:50]) == ids[:50]
 
 
 def test_replace_thread_ids() -> None:
-    """The two fields are written anew where an id is replaced; the rest stays."""
+    """In the two fields an id takes the other's place; all around it stays."""
     block = _block(
         b"Received: x;  odd   folding",
         b"  <a@x>",
@@ -352,10 +352,11 @@ def test_replace_thread_ids() -> None:
     assert replaced == _block(
         b"Received: x;  odd   folding",
         b"  <a@x>",
-        b"in-reply-to: <%s@long>" % (b"n" * 60),
+        b"in-reply-to:<%s@long>" % (b"n" * 60),
         b"Subject: <a@x>",
         b"REFERENCES : <b@x>",
-        b" <%s@long> <c@x>" % (b"n" * 60),
+        b"\t<%s@long> (a comment)" % (b"n" * 60),
+        b"  <c@x>",
         b"X: y",
     )
 

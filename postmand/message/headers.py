@@ -23,7 +23,6 @@ _WIDTH = 78  # RFC 5322 2.1.1
 # RFC 5322 3.6.4, without its quoted and obsolete forms.
 _MESSAGE_ID = re.compile(rb"<[!-;=?A-~]{1,248}+@[!-;=?A-~]{1,248}+>")
 _MESSAGE_ID_OCTETS = 250
-_BLOCK_IDS = 200
 _REFERENCES = 50
 
 # A block whose first line is no field is a header only if one of these follows.
@@ -187,33 +186,30 @@ def bounded_references(ids: Iterable[bytes]) -> list[bytes]:
 def thread_ids(header: bytes) -> tuple[bytes, ...]:
     """Return the msg-ids in In-Reply-To and References of a header block.
 
-    In the block's order, without doubles, at most 200.
+    In the block's order, each time they occur: `replace_thread_ids` makes the block
+    longer by what the sum of these grows.
     """
-    found: dict[bytes, None] = {}
-    for start, stop in _thread_spans(header):
-        found.update(dict.fromkeys(message_ids(header[start:stop])))
-    return tuple(found)[:_BLOCK_IDS]
+    return tuple(
+        one
+        for start, stop in _thread_spans(header)
+        for one in message_ids(header[start:stop])
+    )
 
 
 def replace_thread_ids(header: bytes, ids: Mapping[bytes, bytes]) -> bytes:
     """Return the block with `ids` replaced in In-Reply-To and References.
 
-    A field that holds one of them is written anew with its ids alone; everything else
-    stays byte for byte.
+    In place, id for id: everything else, folding too, stays byte for byte.
     """
+
+    def replaced(found: re.Match[bytes]) -> bytes:
+        return ids.get(found[0], found[0])
+
     pieces: list[bytes] = []
     place = 0
     for start, stop in _thread_spans(header):
-        found = message_ids(header[start:stop])
-        if ids.keys().isdisjoint(found):
-            continue
-        name_start = header.rfind(b"\n", 0, start) + 1
-        name = header[name_start : start - 1]
-        words = dict.fromkeys(ids.get(one, one) for one in found)
-        pieces += header[place:start], b" ", fold(name, words)
+        pieces += header[place:start], _MESSAGE_ID.sub(replaced, header[start:stop])
         place = stop
-    if not pieces:
-        return header
     pieces.append(header[place:])
     return b"".join(pieces)
 

@@ -103,9 +103,14 @@ class Body:
     decodings: int = 0
 
     @classmethod
-    def of_message(cls, raw: bytes, limits: Limits, decodings: int = 0) -> Body:
-        """Read the header of a whole message, its lines ending with CRLF or LF."""
-        data, clean = transfer.with_crlf(raw)
+    def of_message(
+        cls, raw: bytes, limits: Limits, decodings: int = 0, *, clean: bool = False
+    ) -> Body:
+        """Read the header of a whole message, its lines ending with CRLF or LF.
+
+        `clean` says that it is known to have neither a bare CR nor a bare LF.
+        """
+        data, clean = (raw, True) if clean else transfer.with_crlf(raw)
         whole = cls(Header(), data, 0, len(data), clean, decodings=decodings)
         return whole.message(limits)
 

@@ -112,13 +112,15 @@ class Writer:
     def _leaf(self, leaf: Leaf, top: bool) -> Written:
         label = leaf.label
         charset = label.parameters.get(b"charset", b"").lower()
-        octets = transfer.decode(leaf.content, leaf.encoding)
         if label.kind in _TEXT and not _is_attached(label, top):
+            octets = transfer.decode(leaf.content, leaf.encoding)
             charset, encoding, chunks = self._text(leaf, charset, octets, top=top)
         elif label.kind in reports.KINDS:
+            octets = transfer.decode(leaf.content, leaf.encoding)
             encoding, chunks = b"7bit", reports.wash(label.kind, octets, self.threads)
         else:
-            encoding, chunks = b"base64", transfer.encode_base64(octets)
+            chunks = transfer.to_base64(leaf.content, leaf.encoding)
+            encoding = b"base64"
         kept = _parameters(label)
         if label.kind.startswith(b"text/") and _WORD.fullmatch(charset):
             kept.insert(0, (b"charset", charset))

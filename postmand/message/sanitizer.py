@@ -56,12 +56,13 @@ class Washed:
     body: tuple[bytes, ...] = field(repr=False)
 
 
-def parse(raw: bytes, limits: Limits) -> Draft:
+def parse(raw: bytes, limits: Limits, *, clean: bool = False) -> Draft:
     """Read a message; raise MessageError where it is over a limit, and for that only.
 
-    Lines may end with CRLF or LF.
+    Lines may end with CRLF or LF; `clean` says that they are known to end with CRLF and
+    that no bare CR is there either, as behind `wire.DataScan`.
     """
-    body = Body.of_message(raw, limits)
+    body = Body.of_message(raw, limits, clean=clean)
     header = body.header
     reader = Reader(limits)
     root = reader.part(body)

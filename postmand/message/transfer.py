@@ -11,6 +11,7 @@ from binascii import a2b_base64, a2b_qp, b2a_base64, b2a_qp
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
+_LETTERS = _BASE64.removesuffix(b"=")
 _LINE_ENDS = b"\r\n\t"
 _HIGH = bytes(range(0x80, 0x100))
 _PADDING = re.compile(rb"=++")
@@ -56,6 +57,38 @@ def _decode_run(letters: bytes) -> bytes:
     elif excess:
         letters += b"=" * (4 - excess)
     return a2b_base64(letters)
+
+
+def to_base64(content: bytes, encoding: bytes) -> list[bytes]:
+    """Return content in our base64, whatever it was encoded in; the octets stay."""
+    if encoding == b"base64" and _is_canonical(content):
+        return [content.removesuffix(b"\r\n")]
+    return encode_base64(decode(content, encoding))
+
+
+def _is_canonical(content: bytes) -> bool:
+    """Tell whether decoding and encoding would give the same base64 again.
+
+    So it is with most attachments, and looking costs a tenth of doing. Only the last
+    group can have bits that no octet uses (RFC 4648 3.5).
+    """
+    body = content.removesuffix(b"\r\n")
+    lines = (len(body) + 1) // 78
+    ends = body[76::78], body[77::78]
+    if ends != (b"\r" * lines, b"\n" * lines):
+        return False
+    rest = body.translate(None, _LETTERS)
+    padding = len(rest) - 2 * lines
+    last = body[-4:]
+    return (
+        len(body) - 2 * lines >= 4
+        and (len(body) - 2 * lines) % 4 == 0
+        and rest == b"\r\n" * lines + b"=" * padding
+        and padding <= 2
+        and body.endswith(b"=" * padding)
+        and b"\n" not in last
+        and b2a_base64(a2b_base64(last), newline=False) == last
+    )
 
 
 def encode_base64(octets: bytes) -> list[bytes]:

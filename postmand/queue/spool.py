@@ -55,9 +55,9 @@ class Spool:
         self._keep = keep
         self._directory = directory
         self._in_thread = in_thread
-        self._pieces: list[bytes] = []
+        # One growing buffer: an octet that came alone costs an octet.
+        self._gathered = bytearray()
         self._held = 0
-        self._gathered = 0
         self._flushing = False
         self._closed = False
         self._file: _SealedFile | None = None
@@ -70,21 +70,19 @@ class Spool:
     def write(self, piece: bytes) -> bool:
         """Take a piece; True when `flush` has to come before the next one."""
         self.size += len(piece)
-        self._pieces.append(piece)
-        self._gathered += len(piece)
+        self._gathered += piece
         if not self._memory.take(len(piece)):
             return True
         self._held += len(piece)
         spilling = self.on_disk or self.size > self._keep
-        return spilling and self._gathered >= PIECE
+        return spilling and len(self._gathered) >= PIECE
 
     async def flush(self) -> None:
         """Seal what was gathered and bring it to the disk, in a thread."""
-        pieces, self._pieces = self._pieces, []
-        self._gathered = 0
+        piece, self._gathered = bytes(self._gathered), bytearray()
         self._flushing = True
         try:
-            await self._in_thread(self._append, b"".join(pieces))
+            await self._in_thread(self._append, piece)
         finally:
             self._flushing = False
             self._memory.give(self._held)
@@ -94,13 +92,14 @@ class Spool:
 
     def read(self) -> bytes:
         """Return the whole message. Blocks where a part of it is on disk."""
-        written = [] if self._file is None else self._file.read()
-        return b"".join([*written, *self._pieces])
+        if self._file is None:
+            return bytes(self._gathered)
+        return b"".join([*self._file.read(), self._gathered])
 
     def close(self) -> None:
         """Forget the message; may be called twice."""
         self._closed = True
-        self._pieces = []
+        self._gathered = bytearray()
         if not self._flushing:
             self._memory.give(self._held)
             self._held = 0

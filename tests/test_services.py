@@ -1,0 +1,212 @@
+"""The node's parts as services, and ports that are tried before anything starts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from postmand.config import ConfigError
+from postmand.services import Listener, OnStop, Stack, Threads, endpoint_for
+
+PLACE = "node.toml: [pop3] listen"
+
+
+class Part(Service):
+    """Notes when it is stopped; stops when it is told."""
+
+    def __init__(self, name: str, told: list[str], done: Deferred[None] | None) -> None:
+        self.part = name
+        self.told = told
+        self.done = done
+
+    def stopService(self) -> Any:
+        """Note it."""
+        self.told.append(self.part)
+        return self.done
+
+
+class StackTest(SynchronousTestCase):
+    """The order of stopping."""
+
+    def test_from_the_top_down(self) -> None:
+        """Each waits for the one above it: no session is left without its store."""
+        told: list[str] = []
+        upper: Deferred[None] = Deferred()
+        stack = Stack()
+        for name, done in (("store", None), ("threads", None), ("server", upper)):
+            Part(name, told, done).setServiceParent(stack)
+        stack.startService()
+        stopped = stack.stopService()
+        self.assertEqual(told, ["server"])
+        self.assertNoResult(stopped)
+        upper.callback(None)
+        self.assertEqual(told, ["server", "threads", "store"])
+        self.successResultOf(stopped)
+        self.assertFalse(stack.running)
+
+    def test_on_stop(self) -> None:
+        """A function is called once, at the end, and waited for."""
+        done: Deferred[None] = Deferred()
+        stack = Stack()
+        OnStop(lambda: done).setServiceParent(stack)
+        stack.startService()
+        stopped = stack.stopService()
+        self.assertNoResult(stopped)
+        done.callback(None)
+        self.successResultOf(stopped)
+
+    def test_a_part_that_fails_to_stop(self) -> None:
+        """One part that fails to stop does not leave those below it running."""
+        told: list[str] = []
+        stack = Stack()
+        Part("store", told, None).setServiceParent(stack)
+        OnStop(lambda: fail(RuntimeError("x"))).setServiceParent(stack)
+        stack.startService()
+        stack.stopService().addErrback(lambda _: None)
+        self.flushLoggedErrors(RuntimeError)
+        self.assertEqual(told, ["store"])
+
+
+class Endpoint:
+    """An endpoint that a test answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[Deferred[Any]] = []
+
+    def listen(self, factory: Any) -> Deferred[Any]:
+        """Ask for a port."""
+        self.asked.append(Deferred())
+        return self.asked[-1]
+
+
+class ListenerTest(SynchronousTestCase):
+    """One listening port."""
+
+    def test_listens_while_it_runs(self) -> None:
+        """It listens from its start to its stop."""
+        reactor = MemoryReactorClock()
+        endpoint = endpoint_for(reactor, PLACE, "unix:some-path")
+        listener = Listener(endpoint, Factory())
+        listener.privilegedStartService()
+        listener.startService()
+        self.assertEqual(len(reactor.unixServers), 1)
+        listener.stopService()
+        listener.stopService()
+
+    def test_a_port_in_use_ends_the_start(self) -> None:
+        """What fails at once is raised, and not swallowed by a Deferred."""
+
+        class InUse(Endpoint):
+            def listen(self, factory: Any) -> Deferred[Any]:
+                return fail(CannotListenError("127.0.0.1", 2525, OSError()))
+
+        listener = Listener(InUse(), Factory())  # type: ignore[arg-type]
+        with self.assertRaises(CannotListenError):
+            listener.privilegedStartService()
+
+
+class ThreadsTest(SynchronousTestCase):
+    """A pool of threads, driven without a reactor that runs."""
+
+    def test_bounded(self) -> None:
+        """No more threads than it was given, and none before they are needed."""
+        threads = Threads(3, MemoryReactorClock(), "test")
+        self.assertEqual((threads._pool.min, threads._pool.max), (0, 3))
+        threads.startService()
+        self.assertEqual(len(threads._pool.threads), 0)
+        threads.stopService()
+
+
+class Probe:
+    """Stands for the socket that tries a port."""
+
+    error: OSError | None = None
+    bound: tuple[Any, ...] = ()
+
+    def __init__(self, family: int, kind: int) -> None:
+        self.family = family
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def setsockopt(self, *_: object) -> None:
+        """Take any option."""
+
+    def bind(self, address: tuple[str, int]) -> None:
+        """Note the address, or fail."""
+        if not 0 <= address[1] <= 65_535:
+            raise OverflowError("bind(): port must be 0-65535.")
+        if Probe.error is not None:
+            raise Probe.error
+        Probe.bound = (self.family, *address)
+
+
+class EndpointTest(SynchronousTestCase):
+    """Endpoint strings of the configuration."""
+
+    def setUp(self) -> None:
+        """Try no real port."""
+        self.patch(socket, "socket", Probe)
+        self.patch(Probe, "error", None)
+
+    def refused(self, text: str) -> str:
+        """Return the line for an endpoint that can not be."""
+        with self.assertRaises(ConfigError) as caught:
+            endpoint_for(MemoryReactorClock(), PLACE, text)
+        line = str(caught.exception)
+        self.assertTrue(line.startswith(PLACE + ": "), line)
+        self.assertNotIn("\n", line)
+        return line
+
+    def test_tried(self) -> None:
+        """A port is tried where it will listen, in every way of writing it."""
+        for text, bound in (
+            ("tcp:2525:interface=127.0.0.1", (socket.AF_INET, "127.0.0.1", 2525)),
+            ("tcp:port=2525:interface=127.0.0.1", (socket.AF_INET, "127.0.0.1", 2525)),
+            ("tcp:interface=127.0.0.1:port=2525", (socket.AF_INET, "127.0.0.1", 2525)),
+            ("tcp:2525", (socket.AF_INET, "", 2525)),
+            ("tcp6:2525:interface=\\:\\:1", (socket.AF_INET6, "::1", 2525)),
+        ):
+            endpoint_for(MemoryReactorClock(), PLACE, text)
+            self.assertEqual(Probe.bound, bound, text)
+
+    def test_no_endpoint(self) -> None:
+        """What is none is told with an example."""
+        for text in (
+            "",
+            "2525",
+            "tcp",
+            "tcp:",
+            "tcp:x",
+            "nonsense:1",
+            "tcp:2525:interfaces=x",
+            "tcp:2525:backlog=x",
+        ):
+            self.assertIn('write it as "tcp:', self.refused(text))
+
+    def test_impossible_ports(self) -> None:
+        """A number that is no port is one line, too."""
+        for text in ("tcp:99999", "tcp:-1", "tcp:interface=127.0.0.1"):
+            self.refused(text)
+
+    def test_words_for_the_operator(self) -> None:
+        """Each reason of the system has its mend."""
+        for number, words in (
+            (errno.EADDRINUSE, "the port is in use"),
+            (errno.EACCES, "ports below 1024 are root's; name a higher one"),
+            (errno.EADDRNOTAVAIL, "name an address and a port of this machine"),
+        ):
+            self.patch(Probe, "error", OSError(number, os.strerror(number)))
+            self.assertIn(words, self.refused("tcp:2525:interface=127.0.0.1"))
