@@ -61,7 +61,11 @@ def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help="a taste of everything, in two minutes")
+    add(
+        "--quick",
+        action="store_true",
+        help="a taste of everything, in 2 minutes (all: 12)",
+    )
     add("--only", choices=MEASURES, help="one measure alone")
     add("--repeat", type=int, help="how often (default: 3, quick: 1)")
     add("--json", type=Path, metavar="FILE", help="write every single figure")
@@ -192,6 +196,8 @@ def main() -> None:
             progress(measure(servers, chosen), rows)
     except (StartError, LoadError) as error:
         sys.exit(f"benchmarks: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     print("\n".join(tables(rows)))

@@ -235,18 +235,15 @@ def from_table(data: dict[str, Any], source: str) -> Config:
 
 
 def _alias(config: Config, alias: str, target: str, source: str) -> tuple[str, str]:
-    """Return the names of an alias and of its account, both without a domain."""
-    names = []
-    for text in (alias, target):
-        name, at, domain = text.lower().partition("@")
-        ours = not at or domain.encode() in config.domains
-        if not ours or not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"{source}: [aliases] {alias}: must lead from a name to an account of "
-                'this node, as in postmaster = "jondoe"'
-            )
-        names.append(name)
-    return names[0], names[1]
+    """Return an alias and its account, which may be written with its domain."""
+    name, at, domain = target.lower().partition("@")
+    ours = not at or domain.encode() in config.domains
+    if not (ours and _NAME.fullmatch(name) and _NAME.fullmatch(alias.lower())):
+        raise ConfigError(
+            f"{source}: [aliases] {alias}: must name an account of this node, as in "
+            'postmaster = "jondoe"'
+        )
+    return alias.lower(), name
 
 
 def _converter() -> cattrs.Converter:

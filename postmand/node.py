@@ -66,17 +66,18 @@ def node(config: Config, reactor: Any) -> Stack:
     store = _store(config, reactor)
     argon2 = Threads(limits.argon2_threads, reactor, "argon2")
     washing = Threads(limits.wash_threads, reactor, "washing")
+    random = PooledRandom()
     office = PostOffice(
         _office_settings(config),
         store.accounts,
         store.mailboxes,
         store.threads,
         seconds=reactor.seconds,
-        random=PooledRandom(),
+        random=random,
         in_thread=washing,
     )
     checker = Checker(
-        store.accounts, store.keyring, argon2, reactor, config.accounts, limits
+        store.accounts, store.keyring, argon2, reactor, config.accounts, limits, random
     )
     avatars = {
         ISubmitter: lambda member: Submitter(office, member),

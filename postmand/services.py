@@ -11,9 +11,11 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from postmand.config import ConfigError
+from postmand.faults import log_fault
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import (
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
         IProtocolFactory,
         IStreamServerEndpoint,
     )
+
+log = Logger()
 
 
 class Stack(MultiService):
@@ -37,7 +41,11 @@ class Stack(MultiService):
 
     async def _stop(self) -> None:
         for service in reversed(list(self)):
-            await maybeDeferred(service.stopService)
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception as error:
+                # What is below is to be put away all the same.
+                log_fault(log, "a part did not stop", error)
 
 
 class Threads(Service):

@@ -216,6 +216,7 @@ class Session:
         self.clock = clock
         self.wire = Wire(clock, address)
         self.arriving = b""
+        self.cut = False
         self.server: Any = factory.buildProtocol(address)
         self.refused = self.server is None
         if self.server is not None:
@@ -269,6 +270,7 @@ class Session:
 
     def drop(self) -> None:
         """Lose the connection from outside."""
+        self.cut = self.cut or self.wire.connected
         self.wire.lose()
         self._run_due()
 
@@ -412,6 +414,7 @@ class House:
             self.clock,
             self.accounts,
             self.limits,
+            random.Random(2),
         )
         avatars = {
             ISubmitter: lambda member: Submitter(self.office, member),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 _END = b"\r\n.\r\n"
 _HELD = len(_END) - 1
-# All octets but those that end lines and messages, and NUL: taking these out leaves a
-# short string to look at. A search for CRLF over the whole costs twice as much.
-_PLAIN = bytes(octet for octet in range(256) if octet not in b"\r\n.\0")
+# Two pictures of a text, of its CRs and of its LFs: where the second is the first moved
+# on by one, all stand in pairs. It takes half the time of counting CRLF, CR and LF.
+_CR = bytes(octet == 0x0D for octet in range(256))
+_LF = bytes(octet == 0x0A for octet in range(256))
 
 
 class DataScan:
@@ -35,53 +36,47 @@ class DataScan:
         The second value is None while the end has not come.
         """
         window = self._held + chunk
-        marks = window.translate(None, _PLAIN)
-        end = window.find(_END) if _END in marks else -1
+        # A dot at a line's start is seldom, and only there the end can be.
+        dot = window.find(b"\r\n.") if b"." in window else -1
+        end = window.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
-            # The end is read as a message of its own would begin: nothing is held.
             self._held = b""
             rest = window[end + len(_END) :]
-            return self._cleaned(window[self._virtual : end + 2], None), rest
+            return self._cleaned(window[self._virtual : end + 2], dot < end), rest
         keep = _HELD
         if window[-keep - 1 : -keep] == b"\r":
             keep += 1  # a piece never parts a CRLF
         if len(window) <= keep:
             self._held = window
             return b"", None
-        held = window[-keep:]
         start, self._virtual = self._virtual, 0
-        left = len(marks) - len(held.translate(None, _PLAIN))
-        self._held = held
-        return self._cleaned(window[start:-keep], marks[start:left]), None
+        self._held = window[-keep:]
+        return self._cleaned(window[start:-keep], dot >= 0), None
 
-    def _cleaned(self, piece: bytes, marks: bytes | None) -> bytes:
+    def _cleaned(self, piece: bytes, stuffed: bool) -> bytes:
         """Note the faults of a piece, undo what the wire did to it."""
-        if marks is None:
-            marks = piece.translate(None, _PLAIN)
-        ends = marks.translate(None, b".")
-        pairs = piece.count(b"\r\n")
-        if len(ends) != 2 * pairs:
-            self._note(ends, pairs)
+        if not piece:
+            return piece
+        if b"\0" in piece:
+            self.faults.add("nul")
+        if not _ends_in_pairs(piece):
+            self._note(piece)
         self._measure(piece)
-        stuffed = self._at_start and piece.startswith(b".")
-        if piece:
-            self._at_start = piece.endswith(b"\r\n")
+        at_start, self._at_start = self._at_start, piece.endswith(b"\r\n")
         # Only a line that began after a CRLF was stuffed by its sender: dots first.
-        if stuffed:
+        if at_start and piece.startswith(b"."):
             piece = piece[1:]
-        if b"\n." in marks and b"\r\n." in piece:
+        if stuffed:
             piece = piece.replace(b"\r\n.", b"\r\n")
         if self.bare_lf:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         return piece
 
-    def _note(self, ends: bytes, pairs: int) -> None:
-        """Name what is in `ends` beside the CR and LF of so many pairs."""
-        if b"\0" in ends:
-            self.faults.add("nul")
-        if ends.count(b"\r") != pairs:
+    def _note(self, piece: bytes) -> None:
+        pairs = piece.count(b"\r\n")
+        if piece.count(b"\r") != pairs:
             self.faults.add("bare-cr")
-        if ends.count(b"\n") != pairs:
+        if piece.count(b"\n") != pairs:
             self.bare_lf = True
 
     def _measure(self, piece: bytes) -> None:
@@ -94,6 +89,15 @@ class DataScan:
         self._line = len(lines[-1]) if lines else longest
         if longest > self._line_bytes:
             self.faults.add("long-line")
+
+
+def _ends_in_pairs(piece: bytes) -> bool:
+    """Tell whether CR and LF stand in `piece` as CRLF only."""
+    return (
+        not piece.startswith(b"\n")
+        and not piece.endswith(b"\r")
+        and piece.translate(_CR)[:-1] == piece.translate(_LF)[1:]
+    )
 
 
 class Stuffing:

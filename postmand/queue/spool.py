@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 
 # Pieces are gathered to about this size before they are sealed and written.
 PIECE = 262_144
+_CRUMB = 4_096
 
 InThread = Callable[..., "Deferred[Any]"]
 
@@ -55,8 +56,8 @@ class Spool:
         self._keep = keep
         self._directory = directory
         self._in_thread = in_thread
-        # One growing buffer: an octet that came alone costs an octet.
-        self._gathered = bytearray()
+        self._pieces: list[bytes | bytearray] = []
+        self._gathered = 0
         self._held = 0
         self._flushing = False
         self._closed = False
@@ -70,16 +71,27 @@ class Spool:
     def write(self, piece: bytes) -> bool:
         """Take a piece; True when `flush` has to come before the next one."""
         self.size += len(piece)
-        self._gathered += piece
+        self._gather(piece)
         if not self._memory.take(len(piece)):
             return True
         self._held += len(piece)
         spilling = self.on_disk or self.size > self._keep
-        return spilling and len(self._gathered) >= PIECE
+        return spilling and self._gathered >= PIECE
+
+    def _gather(self, piece: bytes) -> None:
+        """Add a piece; crumbs are put together, or each would cost an object."""
+        self._gathered += len(piece)
+        if len(piece) >= _CRUMB:
+            self._pieces.append(piece)
+        elif self._pieces and isinstance(self._pieces[-1], bytearray):
+            self._pieces[-1] += piece
+        else:
+            self._pieces.append(bytearray(piece))
 
     async def flush(self) -> None:
         """Seal what was gathered and bring it to the disk, in a thread."""
-        piece, self._gathered = bytes(self._gathered), bytearray()
+        piece = b"".join(self._pieces)
+        self._pieces, self._gathered = [], 0
         self._flushing = True
         try:
             await self._in_thread(self._append, piece)
@@ -92,14 +104,13 @@ class Spool:
 
     def read(self) -> bytes:
         """Return the whole message. Blocks where a part of it is on disk."""
-        if self._file is None:
-            return bytes(self._gathered)
-        return b"".join([*self._file.read(), self._gathered])
+        written = [] if self._file is None else self._file.read()
+        return b"".join([*written, *self._pieces])
 
     def close(self) -> None:
         """Forget the message; may be called twice."""
         self._closed = True
-        self._gathered = bytearray()
+        self._pieces, self._gathered = [], 0
         if not self._flushing:
             self._memory.give(self._held)
             self._held = 0

@@ -31,6 +31,8 @@ from postmand.rules.penalty import Penalties
 from postmand.servers.sasl import Login
 
 if TYPE_CHECKING:
+    from random import Random
+
     from twisted.internet.interfaces import IReactorTime
 
     from postmand.config import Accounts, Limits
@@ -118,6 +120,7 @@ def _no_logout() -> None:
 
 @frozen(order=False)
 class _Attempt:
+    peer: str = field(repr=False)
     credential: Credential | None
     password: bytes = field(repr=False)
     done: Deferred[Member | None] = field(factory=Deferred)
@@ -137,7 +140,9 @@ class Checker:
         reactor: IReactorTime,
         settings: Accounts,
         limits: Limits,
+        random: Random,
     ) -> None:
+        self._random = random
         self._accounts = accounts
         self._keyring = keyring
         self._in_thread = in_thread
@@ -173,7 +178,7 @@ class Checker:
             # Who asks much at once stands behind who asks once.
             member = await self._queue(
                 penalty + self._asking[login.peer],
-                _Attempt(credential, login.password),
+                _Attempt(login.peer, credential, login.password),
             )
         finally:
             self._asking[login.peer] -= 1
@@ -192,15 +197,19 @@ class Checker:
     def _queue(self, penalty: float, attempt: _Attempt) -> Deferred[Member | None]:
         heapq.heappush(self._waiting, (penalty, next(self._order), attempt))
         if len(self._waiting) > self._limits.logins_waiting:
-            self._drop_worst()
+            self._drop_one()
         self._work()
         return attempt.done
 
-    def _drop_worst(self) -> None:
-        worst = max(self._waiting)
-        self._waiting.remove(worst)
+    def _drop_one(self) -> None:
+        """Turn one away, by lot among those of the peer that asks most."""
+        peers = Counter(attempt.peer for _, _, attempt in self._waiting)
+        busiest = peers.most_common(1)[0][0]
+        theirs = [one for one in self._waiting if one[2].peer == busiest]
+        dropped = self._random.choice(theirs)
+        self._waiting.remove(dropped)
         heapq.heapify(self._waiting)
-        worst[2].done.errback(LoginBusyError())
+        dropped[2].done.errback(LoginBusyError())
 
     def _work(self) -> None:
         while self._waiting and self._working < self._limits.argon2_threads:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
@@ -199,6 +200,12 @@ class Dialogue(Protocol, TimeoutMixin):
 
     # Ours.
 
+    def read_ahead(self, octets: int | None) -> None:
+        """Take so much at once from the peer, where the transport lets us choose."""
+        if isinstance(self.transport, FileDescriptor):
+            default = FileDescriptor.bufferSize
+            self.transport.bufferSize = default if octets is None else octets
+
     def send(self, line: bytes) -> None:
         """Say one line."""
         self.say(line + b"\r\n")
@@ -356,6 +363,7 @@ class Dialogue(Protocol, TimeoutMixin):
         except Exception as error:
             log_fault(self.log, "a command failed", error)
             self.say_fault()
+            self.refused()
             return
         if running is not None:
             self.pending(running)
@@ -375,6 +383,7 @@ class Dialogue(Protocol, TimeoutMixin):
         log_fault(self.log, "a command failed", failure)
         if not self._closing:
             self.say_fault()
+            self.refused()
         self._finished(None)
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Answer = Coroutine[Any, Any, None] | None
 Accepted = TypeVar("Accepted")
 
+# A large body is taken in large pieces: each costs a turn of the reactor.
+_BODY_READ = 262_144
+
 BAD_ADDRESS = Verdict(
     "bad-address", 553, "5.1.3", "That is no address; write it as <name@domain>"
 )
@@ -302,6 +305,7 @@ class ESMTP(Dialogue, Generic[Accepted]):
                 self._new_spool(), self.max_message_bytes, self.limits
             )
             self.raw = self._body
+            self.read_ahead(_BODY_READ)
             self.patience(self.limits.body_seconds)
             self.fine()
             self.send(b"354 End data with <CR><LF>.<CR><LF>")
@@ -314,6 +318,7 @@ class ESMTP(Dialogue, Generic[Accepted]):
         rest, first = intake.take(chunk)
         if rest is not None:
             self.raw = self._intake = None
+            self.read_ahead(None)
             self.patience(self.limits.command_seconds)
             self.pending(self._received(intake))
             return rest

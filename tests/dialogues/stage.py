@@ -182,6 +182,7 @@ class Stage:
             self.clock,
             config.accounts,
             limits,
+            random.Random(8),
         )
         avatars = {
             ISubmitter: lambda member: Submitter(office, member),
