@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import re
 from pathlib import Path
@@ -197,3 +198,19 @@ def fuzz(iterations: int, seed: int) -> None:
         except BaseException as error:
             error.add_note(f"seed {seed}, iteration {number}: {raw!r}")
             raise
+
+
+def main() -> None:
+    """Run it from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--iterations", type=int, default=1_000_000)
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().getrandbits(32)
+    )
+    chosen = parser.parse_args()
+    print(f"{chosen.iterations} messages, seed {chosen.seed}")
+    fuzz(chosen.iterations, chosen.seed)
+
+
+if __name__ == "__main__":
+    main()

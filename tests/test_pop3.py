@@ -203,7 +203,9 @@ class LoginTest(HouseCase):
         self.house = self.build(logins_waiting=1)
         self.house.argon2.held = True
         sessions = [self.house.collect() for _ in range(5)]
-        said = b"".join(session.send(LOGIN) for session in sessions)
+        for session in sessions:
+            session.send(LOGIN)
+        said = b"".join(session.said for session in sessions)
         self.assertEqual(said.count(b"-ERR [SYS/TEMP]"), 2)
 
     def test_silent_before_the_login(self) -> None:

