@@ -160,6 +160,7 @@ class Limits:
     logins_waiting: int = _size(256, 1, 100_000)
     logins_remembered: int = _size(20_000, 1, 10_000_000)
     wash_threads: int = _size(2, 1, 64)
+    wash_memory: int = _size(134_217_728, 65_536)
     inline_bytes: int = _size(65_536, 0, 1_048_576)
     writes_waiting: int = _size(10_000, 10)
 

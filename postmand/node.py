@@ -156,7 +156,8 @@ def _office_settings(config: Config) -> OfficeSettings:
             parts=limits.parts,
             depth=limits.depth,
         ),
+        mailbox_bytes=config.mailboxes.max_bytes,
         copies_bytes=limits.copies_bytes,
         inline_bytes=limits.inline_bytes,
-        wash_threads=limits.wash_threads,
+        wash_memory=limits.wash_memory,
     )

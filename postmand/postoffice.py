@@ -8,19 +8,16 @@ module decides nothing about addresses, headers or storage: it calls those who d
 from __future__ import annotations
 
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
-from twisted.internet.defer import DeferredSemaphore
 
 from postmand.interfaces import (
     Copy,
@@ -48,6 +45,7 @@ from postmand.message.sanitizer import (
     wash,
 )
 from postmand.message.trace import received, return_path
+from postmand.queue.room import Room
 from postmand.queue.spool import Spool
 from postmand.rules.routing import (
     MAILBOX_FULL,
@@ -75,6 +73,8 @@ STORE_BUSY = Verdict(
 # How much of a mailbox is read ahead of a client that collects in order.
 _AHEAD_MESSAGES = 32
 _AHEAD_OCTETS = 131_072
+# A message and its washed form: so many times its size.
+_WASHING = 3
 # How many members' names and addresses are kept ready.
 _IDENTITIES = 1_024
 
@@ -87,9 +87,10 @@ class OfficeSettings:
     mail_domain: bytes
     routing: Routing
     message: Limits
+    mailbox_bytes: int
     copies_bytes: int
     inline_bytes: int
-    wash_threads: int
+    wash_memory: int
 
 
 class PostOffice:
@@ -114,8 +115,8 @@ class PostOffice:
         self._random = random
         self._identity = lru_cache(_IDENTITIES)(self._make_identity)
         self._in_thread = in_thread
-        # Large messages are in memory while they are washed: only so many at a time.
-        self._large = DeferredSemaphore(settings.wash_threads)
+        # Large messages are whole in memory from their washing to their sealing.
+        self._large = Room(settings.wash_memory)
 
     async def recipient(self, address: Address, size: int) -> Recipient | Verdict:
         """Say who gets mail for `address`, or why nobody does."""
@@ -125,6 +126,8 @@ class PostOffice:
         found = await self.accounts.recipient(route.name)
         if found is None:
             return NO_SUCH_USER
+        if size > self.settings.mailbox_bytes:
+            return TOO_LARGE_FOR_MAILBOX
         if found.free <= 0 or size > found.free:
             return MAILBOX_FULL
         return found
@@ -144,7 +147,7 @@ class PostOffice:
             if small:
                 await self._keep(member, list(copies.values()), spool, _at_once)
             else:
-                async with self._large_one():
+                async with self._large.of(_WASHING * spool.size):
                     await self._keep(
                         member, list(copies.values()), spool, self._in_thread
                     )
@@ -157,14 +160,6 @@ class PostOffice:
         except StoreBusyError:
             return STORE_BUSY
         return None
-
-    @asynccontextmanager
-    async def _large_one(self) -> AsyncIterator[None]:
-        await self._large.acquire()
-        try:
-            yield
-        finally:
-            self._large.release()
 
     async def _keep(
         self,

@@ -19,7 +19,10 @@ import pytest
 
 from postmand.admin.main import main
 from postmand.config import Config, load, mail_host
+from postmand.store.database import connect
+from postmand.store.opening import open_registry
 from postmand.store.schema import metadata
+from postmand.store.settings import Settings
 from postmand.store.upgrade import upgrade
 
 ROOT = Path(__file__).parent.parent
@@ -99,10 +102,17 @@ def test_privacy_gives_each_column_a_reason() -> None:
         assert len(told.split()) >= 2, match[1]
 
 
-def test_privacy_names_the_files_of_the_state_directory() -> None:
-    """The files, too, are named that a node leaves on the disk."""
-    named = set(quoted(DOCS / "privacy.rst"))
-    assert {"postman.db", "postman.db-wal", "postman.db-shm", "bodies"} <= named
+def test_privacy_names_the_files_of_the_state_directory(tmp_path: Path) -> None:
+    """The files, too, are named that a node leaves on the disk, all of them."""
+    state = tmp_path / "state"
+    url = f"sqlite:///{state / 'postman.db'}"
+    registry = open_registry(url, state, Settings(passes=1, memory_kib=8))
+    registry.add("jondoe", b"a password", day=20_000)
+    with closing(connect(state / "postman.db")) as connection:
+        connection.execute("SELECT count(*) FROM accounts").fetchone()
+        found = {path.name for path in state.iterdir()}
+    assert {"postman.db", "postman.db-wal", "postman.db-shm", "bodies"} <= found
+    assert found <= set(quoted(DOCS / "privacy.rst"))
 
 
 def sections() -> Iterator[tuple[str, Any]]:

@@ -114,7 +114,8 @@ class AcceptTest(Case):
         self.assertEqual(self.reason(header + b"\r\nx\r\n"), "too-many-fields")
 
     def test_large_ones_wait_in_line(self) -> None:
-        """Only so many large messages are in memory at once; each gets its turn."""
+        """Only so much is in memory at once to be washed; each gets its turn."""
+        self.house = self.build(wash_memory=900_000)
         self.house.washing.held = True
         text = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 2_000
         asked = [self.hand_in(text) for _ in range(6)]
@@ -154,7 +155,11 @@ class AcceptTest(Case):
         self.assertEqual(judged(Address(b"ALICE", b"mail.i2p.")), "alice")
         self.assertEqual(judged(Address(b"no", b"mail.i2p")), "no-such-user")
         self.assertEqual(judged(Address(b"alice", b"x.org")), "no-internet")
-        self.assertEqual(judged(Address(b"alice", b""), 60_000_000), "mailbox-full")
+        limit = office.settings.mailbox_bytes
+        self.house.put("alice", b"Subject: x\r\n\r\n" + b"x" * 10_000)
+        self.assertEqual(judged(Address(b"alice", b""), limit), "mailbox-full")
+        too_large = judged(Address(b"alice", b""), limit + 1)
+        self.assertEqual(too_large, "too-large-for-mailbox")
 
     def test_own(self) -> None:
         """An own address is the account's, in both domains or none."""

@@ -19,7 +19,7 @@ from postmand.admin.maildir import Maildir
 from postmand.admin.mbox import Mbox
 from postmand.admin.terminal import CommandError, Terminal
 from postmand.interfaces import Member
-from postmand.store.accounts import read_credential, unlock_by_recovery
+from postmand.store.accounts import read_account, unlock_by_recovery
 from postmand.store.bodies import Bodies
 from postmand.store.database import connect
 from postmand.store.keyring import Keyring
@@ -111,9 +111,8 @@ def _member(
         member = unlock_by_recovery(connection, name, read_code(typed))
     else:
         what = "password"
-        credential = read_credential(connection, name)
-        if credential is not None:
-            credential = evolve(credential, disabled=False)
+        known = read_account(connection, name)
+        credential = evolve(known.credential, disabled=False) if known else None
         password = call.secrets.known("Password")
         member = Keyring(registry.cost).unlock(credential, password)
     if member is None:

@@ -22,6 +22,10 @@ _NAME_DOMAIN = rb"[0-9A-Za-z_\x80-\xff](?:[0-9A-Za-z_\x80-\xff-]*+)"
 _DOMAIN = re.compile(
     rb"(?:" + _NAME_DOMAIN + rb"(?:\." + _NAME_DOMAIN + rb")*+|\[[!-Z^-~]++\])"
 )
+# Most lists are one plain address, and need no grammar.
+_ALONE = re.compile(
+    rb"(<)?+([0-9A-Za-z_+-]++(?:\.[0-9A-Za-z_+-]++)*+)@([0-9A-Za-z.-]++)(?(1)>)"
+)
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SPECIAL = re.compile(rb'(["\\])')
@@ -156,7 +160,9 @@ def parse_list(value: bytes) -> tuple[Mailbox | Group, ...]:
     skipped. Elements that are no address are dropped.
     """
     found: list[Mailbox | Group] = []
-    for element in elements(value):
+    alone = _ALONE.fullmatch(value)
+    parsed = [Element(b"", alone[2], alone[3])] if alone else elements(value)
+    for element in parsed:
         if element.members is None:
             mailbox = _mailbox(element)
             if mailbox is not None:

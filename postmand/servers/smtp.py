@@ -7,7 +7,7 @@ rules. Nothing a client says of itself, its EHLO name first of all, is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from attrs import define, field
 
@@ -54,6 +54,20 @@ class ESMTP(Dialogue, Generic[Accepted]):
     """
 
     bare_lf_is_refused = True
+    # All verbs there are, and the methods that answer them: nothing else is reachable.
+    verbs: ClassVar[dict[bytes, str]] = {
+        b"EHLO": "_ehlo",
+        b"HELO": "_helo",
+        b"MAIL": "_mail",
+        b"RCPT": "_rcpt",
+        b"DATA": "_data",
+        b"RSET": "_rset",
+        b"NOOP": "_noop",
+        b"QUIT": "_quit",
+        b"HELP": "_help",
+        b"VRFY": "_vrfy",
+        b"EXPN": "_expn",
+    }
 
     def __init__(
         self,
@@ -74,26 +88,8 @@ class ESMTP(Dialogue, Generic[Accepted]):
         self._new_spool = new_spool
         self._intake: Intake | None = None
         self._next: Callable[[bytes], Answer] | None = None
-        self._verbs: dict[bytes, Callable[[bytes], Answer]] = {
-            b"EHLO": self._ehlo,
-            b"HELO": self._helo,
-            b"MAIL": self._mail,
-            b"RCPT": self._rcpt,
-            b"DATA": self._data,
-            b"RSET": self._rset,
-            b"NOOP": self._noop,
-            b"QUIT": self._quit,
-            b"HELP": self._help,
-            b"VRFY": self._vrfy,
-            b"EXPN": self._expn,
-            **self.more_verbs(),
-        }
 
     # What a subclass gives.
-
-    def more_verbs(self) -> dict[bytes, Callable[[bytes], Answer]]:
-        """Return further verbs and who answers them."""
-        return {}
 
     def extensions(self) -> list[bytes]:
         """Return what EHLO announces beyond what every server of ours does."""
@@ -160,10 +156,11 @@ class ESMTP(Dialogue, Generic[Accepted]):
             waiting, self._next = self._next, None
             return waiting(line)
         verb, _, argument = line.strip().partition(b" ")
-        answer = self._verbs.get(verb.upper())
-        if answer is None:
+        name = self.verbs.get(verb.upper())
+        if name is None:
             self.protest(500, "5.5.2", "Command not recognised")
             return None
+        answer: Callable[[bytes], Answer] = getattr(self, name)
         return answer(argument.strip())
 
     def then(self, waiting: Callable[[bytes], Answer]) -> None:
@@ -364,7 +361,7 @@ class ESMTP(Dialogue, Generic[Accepted]):
         self.close()
 
     def _help(self, _: bytes) -> None:
-        verbs = " ".join(sorted(verb.decode() for verb in self._verbs))
+        verbs = " ".join(sorted(verb.decode() for verb in self.verbs))
         self.fine()
         self.reply(214, "2.0.0", verbs)
 

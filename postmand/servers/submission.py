@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from zope.interface import Interface
 
@@ -51,6 +51,7 @@ class SubmissionServer(ESMTP[Recipient]):
     """One session of a member's mail client."""
 
     bare_lf_is_refused = False
+    verbs: ClassVar[dict[bytes, str]] = {**ESMTP.verbs, b"AUTH": "_auth"}
 
     def __init__(
         self,
@@ -73,10 +74,6 @@ class SubmissionServer(ESMTP[Recipient]):
         self._peer = peer
         self._member: ISubmitter | None = None
         self._failures = 0
-
-    def more_verbs(self) -> dict[bytes, Callable[[bytes], Answer]]:
-        """AUTH, beside what every server of ours answers."""
-        return {b"AUTH": self._auth}
 
     def extensions(self) -> list[bytes]:
         """AUTH, beside what every server of ours announces."""

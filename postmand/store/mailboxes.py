@@ -22,6 +22,7 @@ from postmand.interfaces import (
     Stored,
 )
 from postmand.store import reading
+from postmand.store.accounts import Accounts
 from postmand.store.bodies import Bodies
 from postmand.store.crew import Crew
 from postmand.store.rows import Arrival, Changes
@@ -44,6 +45,7 @@ class Mailboxes:
     that is a row; `expires_day` tells the day a thread id handed in now is forgotten.
     """
 
+    _accounts: Accounts
     _writer: Writer
     _boxes: Crew[sqlite3.Connection]
     _sealers: Crew[Bodies]
@@ -64,11 +66,18 @@ class Mailboxes:
         day = self._expires_day()
         if all(body <= self._file_bytes for body, _ in sizes):
             weight = sum(size for _, size in sizes)
-            return self._writer.submit(
+            done = self._writer.submit(
                 Job(lambda: Changes(seal(self._bodies), remember, day), weight)
             )
-        sealed = self._sealers.call(seal)
-        return sealed.addCallback(self._put, remember, day)
+        else:
+            done = self._sealers.call(seal).addCallback(self._put, remember, day)
+        return done.addCallback(self._grown, copies, sizes)
+
+    def _grown(
+        self, _: None, copies: Sequence[Copy], sizes: Sequence[tuple[int, int]]
+    ) -> None:
+        for copy, (_body, size) in zip(copies, sizes, strict=True):
+            self._accounts.grown(copy.recipient.account, size)
 
     def _put(
         self, sealed: Sequence[Arrival], remember: Mapping[bytes, bytes], day: int
@@ -140,7 +149,8 @@ class Mailboxes:
         changes = Changes(
             remove_from=member.account, remove=[entry.number for entry in entries]
         )
-        return self._writer.submit(Job(lambda: changes))
+        done = self._writer.submit(Job(lambda: changes))
+        return done.addCallback(lambda _: self._accounts.forget(member.account))
 
 
 @implementer(IChunks)

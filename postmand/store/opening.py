@@ -32,6 +32,7 @@ from postmand.store.registry import Registry
 from postmand.store.rows import Changes
 from postmand.store.schema import messages
 from postmand.store.settings import Settings
+from postmand.store.stamp import Stamp
 from postmand.store.threads import Threads
 from postmand.store.upgrade import upgrade
 from postmand.store.writer import Job, Writer
@@ -111,7 +112,8 @@ def open_registry(url: str, state: Path, settings: Settings) -> Registry:
     upgrade(url)
     bodies = Bodies(state / "bodies")
     bodies.make()
-    return Registry(make_engine(database_path(url)), bodies, _cost(settings))
+    path = database_path(url)
+    return Registry(make_engine(path), bodies, _stamp(path), _cost(settings))
 
 
 @frozen(eq=False)
@@ -131,11 +133,15 @@ class _Rooms:
     def store(self) -> Store:
         """Start the threads and join the parts."""
         settings, limit = self.settings, self.settings.max_bytes
+        stamp, cost = _stamp(self.path), _cost(settings)
+        self.undo.callback(stamp.close)
         lookups = self._crew("lookup", self._connection, 1, MOST_LOOKUPS)
         boxes = self._crew("box", self._connection, settings.read_threads, 1)
+        accounts = Accounts(lookups, limit, stamp)
         writer = self._writer()
         sealers = self._crew("seal", self._directory, settings.seal_threads, 1)
         mailboxes = Mailboxes(
+            accounts=accounts,
             writer=writer,
             boxes=boxes,
             sealers=sealers,
@@ -145,11 +151,11 @@ class _Rooms:
             expires_day=lambda: self._today() + settings.thread_days,
         )
         return Store(
-            accounts=Accounts(lookups, limit),
-            keyring=Keyring(_cost(settings)),
+            accounts=accounts,
+            keyring=Keyring(cost),
             mailboxes=mailboxes,
             threads=Threads(lookups, settings.mail_domain),
-            registry=Registry(make_engine(self.path), self.bodies, _cost(settings)),
+            registry=Registry(make_engine(self.path), self.bodies, stamp, cost),
             writer=writer,
             today=self._today,
             closing=self.undo.pop_all(),
@@ -188,6 +194,10 @@ class _Rooms:
 
     def _today(self) -> int:
         return int(self.reactor.seconds() // DAY_SECONDS)
+
+
+def _stamp(path: Path) -> Stamp:
+    return Stamp(path.with_name(f"{path.name}.stamp"))
 
 
 def _cost(settings: Settings) -> Cost:

@@ -32,6 +32,7 @@ from postmand.store.passwords import (
 )
 from postmand.store.recovery import new_code, print_code, read_code
 from postmand.store.schema import accounts, messages
+from postmand.store.stamp import Stamp
 
 
 class RegistryError(Exception):
@@ -90,6 +91,7 @@ class Registry:
 
     _engine: Engine = field(repr=False)
     _bodies: Bodies = field(repr=False)
+    _stamp: Stamp = field(repr=False)
     cost: Cost
 
     def add(
@@ -213,8 +215,11 @@ class Registry:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """A transaction that writes; StoreBusyError for what may pass."""
-        with _passing(), self._engine.begin() as writing:
+        """A transaction that writes; StoreBusyError for what may pass.
+
+        Whoever remembers accounts, in whatever process, reads them anew after it.
+        """
+        with self._stamp.changing(), _passing(), self._engine.begin() as writing:
             yield writing
 
     def _row(self, name: str) -> Row[Any]:

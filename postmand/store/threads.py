@@ -7,7 +7,6 @@ learns neither the member nor an id, and cannot tell which rows are of one membe
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import sqlite3
@@ -51,8 +50,7 @@ class Threads:
             local = os.urandom(_ID_BYTES)
         else:
             local = _hash(member, b"postmand-id", client_id, _ID_BYTES)
-        letters = base64.b32encode(local).lower()
-        return b"<%b@%b>" % (letters, self._domain.encode("ascii"))
+        return b"<%b@%b>" % (local.hex().encode(), self._domain.encode())
 
     def row(self, member: Member, client_id: bytes) -> tuple[bytes, bytes]:
         """Return (tag, sealed client id) for `IMailboxes.deliver`.

@@ -15,6 +15,7 @@ class Probe:
         self.delays: list[float] = []
         self._house = house
         self._name = name
+        self._begun = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._wrong: list[BaseException] = []
@@ -26,12 +27,16 @@ class Probe:
                     begun = time.perf_counter()
                     assert session.noop()[0] == 250
                     self.delays.append(time.perf_counter() - begun)
+                    self._begun.set()
                     self._over.wait(0.005)
         except BaseException as error:
             self._wrong.append(error)
+        finally:
+            self._begun.set()
 
     def __enter__(self) -> Probe:
         self._thread.start()
+        self._begun.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
