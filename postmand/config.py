@@ -156,7 +156,8 @@ class Limits:
     pop3_idle_seconds: float = field(default=600.0, validator=_between(1, 86_400))
     pop3_silent_seconds: float = field(default=60.0, validator=_between(0.1, 86_400))
     # Threads, and the queues in front of them.
-    argon2_threads: int = _size(2, 1, 64)
+    # One thread leaves the other core of a small machine to the mail.
+    argon2_threads: int = _size(1, 1, 64)
     logins_waiting: int = _size(256, 1, 100_000)
     logins_remembered: int = _size(20_000, 1, 10_000_000)
     wash_threads: int = _size(2, 1, 64)

@@ -24,7 +24,14 @@ from postmand.servers.cred import Checker, Gate, Realm
 from postmand.servers.maildrop import IMaildrop
 from postmand.servers.pop3 import Pop3Factory
 from postmand.servers.submission import ISubmitter, SubmissionFactory
-from postmand.services import Listener, OnStop, Stack, Threads, endpoint_for
+from postmand.services import (
+    Listener,
+    OnStop,
+    Stack,
+    Threads,
+    allow_files,
+    endpoint_for,
+)
 from postmand.store.database import StoreInUseError
 from postmand.store.opening import Store, open_store
 from postmand.store.settings import Settings
@@ -51,7 +58,9 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # noqa: PLC0415 (importing installs one)
 
     try:
-        return node(load(options["config"]), reactor)
+        config = load(options["config"])
+        allow_files(config.limits.connections)
+        return node(config, reactor)
     except ConfigError as error:
         raise SystemExit(f"postmand: {error}") from None
 
@@ -64,7 +73,7 @@ def node(config: Config, reactor: Any) -> Stack:
     listening = _endpoints(config, reactor)
     limits = config.limits
     store = _store(config, reactor)
-    argon2 = Threads(limits.argon2_threads, reactor, "argon2")
+    argon2 = Threads(limits.argon2_threads, reactor, "argon2", niceness=10)
     washing = Threads(limits.wash_threads, reactor, "washing")
     random = PooledRandom()
     office = PostOffice(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import socket
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     )
 
 log = Logger()
+
+# Files the node has open beside its connections: bodies, spools, database, log.
+_OTHER_FILES = 512
 
 
 class Stack(MultiService):
@@ -51,13 +57,23 @@ class Stack(MultiService):
 class Threads(Service):
     """A bounded pool of threads, called like a function: `threads(f, *arguments)`."""
 
-    def __init__(self, size: int, reactor: Any, name: str) -> None:
+    def __init__(self, size: int, reactor: Any, name: str, niceness: int = 0) -> None:
         self._pool = ThreadPool(0, size, name)
         self._reactor = reactor
+        self._niceness = niceness
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Run `function` in a thread; fire with what it returns."""
+        if self._niceness:
+            return deferToThreadPool(
+                self._reactor, self._pool, self._nicely, function, *arguments
+            )
         return deferToThreadPool(self._reactor, self._pool, function, *arguments)
+
+    def _nicely(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run behind all others: what is heavy must not make the reactor wait."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
+        return function(*arguments)
 
     def startService(self) -> None:
         """Start the pool; a thread is made when it is needed."""
@@ -109,6 +125,20 @@ class Listener(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         port, self._port = self._port, None
         return None if port is None else port.stopListening()
+
+
+def allow_files(connections: int) -> None:
+    """Raise the process's own limit of open files to what the connections need.
+
+    A shell's usual 1,024 would be the end long before `limits.connections` is. What the
+    system does not allow is not forced: a connection too many is then refused by it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def endpoint_for(reactor: Any, place: str, text: str) -> IStreamServerEndpoint:
