@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.flow.house import House
 
@@ -24,6 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("flow")
         if room == "peers":
             item.add_marker("peers")
+
+
+@pytest.fixture(autouse=True)
+def directory_of_its_own(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run what calls trial's mktemp() where it leaves nothing in the tree."""
+    if issubclass(request.cls or object, SynchronousTestCase):
+        monkeypatch.chdir(request.getfixturevalue("tmp_path"))
 
 
 def need(program: str, package: str | None = None) -> str:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from postmand.config import Accounts
 from postmand.servers.cred import LoginBusyError, PeerLogin
-from postmand.servers.dialogue import peer_key
+from postmand.servers.factory import peer_key
 from postmand.servers.maildrop import IMaildrop
 from postmand.servers.sasl import Login
 from postmand.servers.submission import ISubmitter
@@ -219,6 +219,7 @@ class CheckerTest(Case):
 
     def test_threads_are_bounded(self) -> None:
         """No more are computed at once than there are threads."""
+        self.house = self.build(argon2_threads=2)
         self.house.argon2.held = True
         self.flood(50, "n{}", "p{}")
         self.assertEqual(len(self.house.argon2.waiting), 2)
@@ -227,7 +228,7 @@ class CheckerTest(Case):
 
     def test_queue_is_bounded(self) -> None:
         """Over the limit somebody is told to come again, at once."""
-        self.house = self.build(logins_waiting=10)
+        self.house = self.build(logins_waiting=10, argon2_threads=2)
         self.house.argon2.held = True
         found = self.flood(30, "n{}", "same")
         self.assertEqual(sum(bool(one.called) for one in found), 18)

@@ -200,7 +200,7 @@ class LoginTest(HouseCase):
 
     def test_busy(self) -> None:
         """A login turned away is told that it is for now."""
-        self.house = self.build(logins_waiting=1)
+        self.house = self.build(logins_waiting=1, argon2_threads=2)
         self.house.argon2.held = True
         sessions = [self.house.collect() for _ in range(5)]
         for session in sessions:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
+import threading
 from typing import Any
 
 from twisted.application.service import Service
@@ -15,7 +17,14 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.config import ConfigError
-from postmand.services import Listener, OnStop, Stack, Threads, endpoint_for
+from postmand.services import (
+    Listener,
+    OnStop,
+    Stack,
+    Threads,
+    allow_files,
+    endpoint_for,
+)
 
 PLACE = "node.toml: [pop3] listen"
 
@@ -210,3 +219,48 @@ class EndpointTest(SynchronousTestCase):
         ):
             self.patch(Probe, "error", OSError(number, os.strerror(number)))
             self.assertIn(words, self.refused("tcp:2525:interface=127.0.0.1"))
+
+
+class FilesTest(SynchronousTestCase):
+    """How many files may be open."""
+
+    def limits(self, soft: int, hard: int) -> list[tuple[int, int]]:
+        """Pretend limits; return what is set."""
+        changed: list[tuple[int, int]] = []
+        self.patch(resource, "getrlimit", lambda _: (soft, hard))
+        self.patch(resource, "setrlimit", lambda _, limits: changed.append(limits))
+        allow_files(6_000)
+        return changed
+
+    def test_raised(self) -> None:
+        """A shell's limit is raised to what the connections need."""
+        ((soft, hard),) = self.limits(1_024, 1_048_576)
+        self.assertGreater(soft, 6_000)
+        self.assertEqual(hard, 1_048_576)
+
+    def test_not_beyond_what_the_system_allows(self) -> None:
+        """A hard limit below it is all there is."""
+        self.assertEqual(self.limits(1_024, 4_096), [(4_096, 4_096)])
+
+    def test_never_lowered(self) -> None:
+        """A higher limit, or none, stays."""
+        self.assertEqual(self.limits(100_000, 1_048_576), [])
+        self.assertEqual(self.limits(-1, -1), [])
+
+
+class NicenessTest(SynchronousTestCase):
+    """What is heavy runs behind the rest."""
+
+    def test_behind(self) -> None:
+        """The thread's own priority is lowered, and not the process's."""
+        threads = Threads(1, None, "heavy", niceness=7)
+        ran: list[int] = []
+        thread = threading.Thread(
+            target=threads._nicely,
+            args=(lambda: ran.append(os.getpriority(os.PRIO_PROCESS, 0)),),
+        )
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        thread.start()
+        thread.join()
+        self.assertEqual(ran, [7])
+        self.assertEqual(os.getpriority(os.PRIO_PROCESS, 0), before)

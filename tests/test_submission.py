@@ -119,7 +119,7 @@ class AuthTest(HouseCase):
 
     def test_busy(self) -> None:
         """A login turned away is told to try again, in a code that means it."""
-        self.house = self.build(logins_waiting=1)
+        self.house = self.build(logins_waiting=1, argon2_threads=2)
         self.house.argon2.held = True
         sessions = [self.session() for _ in range(5)]
         for session in sessions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from postmand.message import dates, headers
 from postmand.message.sanitizer import Washed
@@ -10,8 +11,12 @@ from postmand.message.sanitizer import Washed
 
 def utc_date(seconds: float) -> bytes:
     """Return the Date field's body for seconds since the epoch, cut to the minute."""
-    minute = int(seconds // 60) * 60
-    return dates.write(datetime.fromtimestamp(minute, UTC))
+    return _minute(int(seconds // 60))
+
+
+@lru_cache(2)
+def _minute(minute: int) -> bytes:
+    return dates.write(datetime.fromtimestamp(minute * 60, UTC))
 
 
 def compose(washed: Washed, *, date: bytes, message_id: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
@@ -21,7 +21,7 @@ from zope.interface import implementer
 from postmand.faults import log_fault
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
     from postmand.config import Limits
@@ -42,6 +42,10 @@ _TLS = (0x16, 0x80)
 _LINGER = 30.0
 
 
+def _nothing() -> None:
+    """Nobody waits for the session's end."""
+
+
 @implementer(IPushProducer)
 class Dialogue(Protocol, TimeoutMixin):
     """A server protocol of command lines and replies.
@@ -55,6 +59,8 @@ class Dialogue(Protocol, TimeoutMixin):
 
     log = Logger()
     transport: Any
+    # Called once when the session is over; whoever made it may count on it.
+    on_end: Callable[[], None]
 
     def __init__(self, limits: Limits, reactor: IReactorTime) -> None:
         self.limits = limits
@@ -72,6 +78,7 @@ class Dialogue(Protocol, TimeoutMixin):
         self._greeted = False
         self._admitted = False
         self._last_words: IDelayedCall | None = None
+        self.on_end = _nothing
         self._errors_in_row = 0
         self._errors = 0
         self._refusals = 0
@@ -155,8 +162,8 @@ class Dialogue(Protocol, TimeoutMixin):
         self.patience(None)
         self.resumeProducing()
         self.gone()
-        if isinstance(self.factory, DialogueFactory):
-            self.factory.ended()
+        ended, self.on_end = self.on_end, _nothing
+        ended()
 
     def timeoutConnection(self) -> None:
         """Say why, then close: the peer was silent for too long."""
@@ -385,39 +392,3 @@ class Dialogue(Protocol, TimeoutMixin):
             self.say_fault()
             self.refused()
         self._finished(None)
-
-
-class DialogueFactory(Factory):
-    """Makes a session for each connection, up to `limits.connections` at a time."""
-
-    noisy = False
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self._open = 0
-
-    def session(self, peer: str) -> Dialogue:
-        """Make a session. `peer` tells one peer from another and is never written."""
-        raise NotImplementedError
-
-    def buildProtocol(self, addr: IAddress | None) -> Dialogue | None:
-        """Make a session, or none: then the connection is closed at once."""
-        if self._open >= self.limits.connections:
-            return None
-        self._open += 1
-        session = self.session(peer_key(addr))
-        session.factory = self
-        return session
-
-    def ended(self) -> None:
-        """Note that a connection is gone."""
-        self._open -= 1
-
-
-def peer_key(address: IAddress | None) -> str:
-    """Return what tells one peer from another: kept in memory, never written.
-
-    Through I2P it is a unique-local 127.x address or the destination; behind one shared
-    tunnel all peers have the same.
-    """
-    return str(getattr(address, "destination", None) or getattr(address, "host", ""))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
-from postmand.faults import log_fault
 from postmand.interfaces import StoreBusyError, Stored
-from postmand.message.wire import Stuffing, first_lines
 from postmand.servers import sasl
 from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError
-from postmand.servers.dialogue import Dialogue, DialogueFactory
+from postmand.servers.dialogue import Dialogue
+from postmand.servers.factory import DialogueFactory
 from postmand.servers.maildrop import Holders, IMaildrop
+from postmand.servers.retrieval import let_go, send_message
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -97,7 +97,7 @@ class Pop3Server(Dialogue):
 
     def command(self, line: bytes) -> Answer:
         """Dispatch one line to its verb, or to the exchange that waits for it."""
-        self._heard = self.reactor.seconds()
+        self.stir()
         if self._next is not None:
             waiting, self._next = self._next, None
             return waiting(line)
@@ -117,6 +117,10 @@ class Pop3Server(Dialogue):
         else:
             self.err(b"Command not recognised")
         return None
+
+    def stir(self) -> None:
+        """Note that the peer is there: it spoke, or took what we sent."""
+        self._heard = self.reactor.seconds()
 
     def gives_way(self) -> bool:
         """End a session whose peer went silent; its deletes are dropped."""
@@ -281,7 +285,7 @@ class Pop3Server(Dialogue):
         if stored is None:
             return
         size = self._drop.sizes[index]
-        await self._answer(stored, b"+OK %d octets\r\n" % size, None)
+        await send_message(self, stored, b"+OK %d octets\r\n" % size, None)
 
     def _top(self, argument: bytes) -> Answer:
         number, _, lines = argument.partition(b" ")
@@ -298,7 +302,7 @@ class Pop3Server(Dialogue):
             drop.message(index) if lines else drop.header(index)
         )
         if stored is not None:
-            await self._answer(stored, b"+OK Top of message follows\r\n", lines)
+            await send_message(self, stored, b"+OK Top of message follows\r\n", lines)
 
     async def _fetched(self, fetching: Awaitable[Stored]) -> Stored | None:
         """Return the message, or answer that it is gone (None)."""
@@ -308,35 +312,9 @@ class Pop3Server(Dialogue):
             self.no(b"That message is gone")
             return None
         if self.lost:
-            _let_go(stored)
+            let_go(stored)
             return None
         return stored
-
-    async def _answer(self, stored: Stored, first: bytes, lines: int | None) -> None:
-        """Send a message, or its header and first `lines` lines.
-
-        Once the answer has begun nothing but the message may follow: a fault then ends
-        the connection, or the client would take our words for the sender's.
-        """
-        self.fine()
-        try:
-            stuffed = Stuffing()
-            body, left = _cut(stored.body, lines)
-            self.say(first + stuffed.piece(stored.header + body))
-            while stored.more is not None and left != 0 and await self.room():
-                piece = await stored.more.next()
-                if not piece:
-                    break
-                self._heard = self.reactor.seconds()
-                body, left = _cut(piece, left)
-                self.say(stuffed.piece(body))
-            self.say(stuffed.end())
-            await self.room()
-        except Exception as error:
-            log_fault(self.log, "a message could not be read to its end", error)
-            self.close(abort=True)
-        finally:
-            _let_go(stored)
 
     def _dele(self, argument: bytes) -> None:
         index = self._number(argument)
@@ -393,16 +371,6 @@ _TRANSACTION = {
 def _shown(name: bytes) -> bytes:
     """Return what of a login name may stand in an answer."""
     return bytes(octet for octet in name[:64] if 0x21 <= octet <= 0x7E)
-
-
-def _cut(piece: bytes, lines: int | None) -> tuple[bytes, int | None]:
-    """Return the piece's first `lines` lines and what is left of them; None: all."""
-    return (piece, None) if lines is None else first_lines(piece, lines)
-
-
-def _let_go(stored: Stored) -> None:
-    if stored.more is not None:
-        stored.more.close()
 
 
 class Pop3Factory(DialogueFactory):

@@ -13,7 +13,7 @@ from postmand.queue.spool import Spool
 from postmand.rules.verdict import Verdict
 from postmand.servers import sasl
 from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError
-from postmand.servers.dialogue import DialogueFactory
+from postmand.servers.factory import DialogueFactory
 from postmand.servers.smtp import ESMTP, Answer, Transaction
 
 if TYPE_CHECKING:
