@@ -8,6 +8,7 @@ import resource
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+# `limits.connections` holds for each of the two servers.
+_SERVERS = 2
 # Files the node has open beside its connections: bodies, spools, database, log.
 _OTHER_FILES = 512
 
@@ -72,7 +75,8 @@ class Threads(Service):
 
     def _nicely(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run behind all others: what is heavy must not make the reactor wait."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
+        with suppress(OSError):  # a sandbox may not let us
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         return function(*arguments)
 
     def startService(self) -> None:
@@ -134,7 +138,7 @@ def allow_files(connections: int) -> None:
     system does not allow is not forced: a connection too many is then refused by it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _OTHER_FILES
+    wanted = connections * _SERVERS + _OTHER_FILES
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

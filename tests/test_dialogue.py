@@ -7,10 +7,12 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.config import Limits
-from postmand.servers.dialogue import Dialogue
+from postmand.servers.dialogue import Dialogue, _direct_write
 from tests.fuzz_servers import fuzz
 from tests.sessions import BUFFER, HOST, HouseCase, Session
 
@@ -385,3 +387,33 @@ class DialogueTest(HouseCase):
 def test_fuzz() -> None:
     """Thousands of hostile streams end in replies, and leave nothing held."""
     fuzz(1_500, 20_261_122)
+
+
+class DirectWriteTest(SynchronousTestCase):
+    """What is said never goes around an encryption between us and the socket."""
+
+    class Socket:
+        """As twisted.internet.tcp.Connection."""
+
+        TLS = False
+
+        def writeSomeData(self, data: bytes) -> int:
+            """Write to the socket."""
+            return len(data)
+
+    def test_a_socket_of_its_own(self) -> None:
+        """Plain TCP is written to at once."""
+        self.assertIsNotNone(_direct_write(self.Socket()))
+
+    def test_a_wrapper_is_not_passed_by(self) -> None:
+        """TLS over TCP as Twisted wraps it: the socket below is not ours to write."""
+        wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+        wrapper.makeConnection(self.Socket())
+        self.assertIsNotNone(wrapper.writeSomeData)
+        self.assertIsNone(_direct_write(wrapper))
+
+    def test_started_tls(self) -> None:
+        """After STARTTLS the transport is the same and its writes are encrypted."""
+        socket = self.Socket()
+        socket.TLS = True
+        self.assertIsNone(_direct_write(socket))

@@ -235,7 +235,7 @@ class FilesTest(SynchronousTestCase):
     def test_raised(self) -> None:
         """A shell's limit is raised to what the connections need."""
         ((soft, hard),) = self.limits(1_024, 1_048_576)
-        self.assertGreater(soft, 6_000)
+        self.assertGreater(soft, 12_000)
         self.assertEqual(hard, 1_048_576)
 
     def test_not_beyond_what_the_system_allows(self) -> None:
@@ -262,5 +262,5 @@ class NicenessTest(SynchronousTestCase):
         before = os.getpriority(os.PRIO_PROCESS, 0)
         thread.start()
         thread.join()
-        self.assertEqual(ran, [7])
+        self.assertEqual(ran, [max(7, before)])
         self.assertEqual(os.getpriority(os.PRIO_PROCESS, 0), before)

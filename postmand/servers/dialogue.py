@@ -42,6 +42,19 @@ _TLS = (0x16, 0x80)
 _LINGER = 30.0
 
 
+def _direct_write(transport: Any) -> Callable[[bytes], int | Exception] | None:
+    """Return what writes to the socket at once, None where that would go around TLS.
+
+    It has to be the transport's own: what a wrapper passes through is the socket below
+    its encryption.
+    """
+    own = getattr(type(transport), "writeSomeData", None)
+    if own is None or getattr(transport, "TLS", False):
+        return None
+    write: Callable[[bytes], int | Exception] = transport.writeSomeData
+    return write
+
+
 def _nothing() -> None:
     """Nobody waits for the session's end."""
 
@@ -146,7 +159,7 @@ class Dialogue(Protocol, TimeoutMixin):
         if ITCPTransport.providedBy(self.transport):
             # Without it a reply waits for the peer's delayed ACK: 40 ms a turn.
             self.transport.setTcpNoDelay(True)
-        self._write_now = getattr(self.transport, "writeSomeData", None)
+        self._write_now = _direct_write(self.transport)
         self.transport.registerProducer(self, True)
         self.patience(self.limits.login_seconds)
         self.send(self.greeting())

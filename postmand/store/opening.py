@@ -102,7 +102,7 @@ def open_store(
         bodies.make()
         undo.enter_context(bodies.lock())
         bodies.sweep(_named(path))
-        undo.callback(_put_to_rest, path)
+        undo.callback(_put_to_rest, path, state / "bodies")
         return _Rooms(path, bodies, settings, reactor, start, undo).store()
 
 
@@ -210,9 +210,10 @@ def _named(path: Path) -> set[str]:
         return {name for (name,) in connection.execute(_FILES)}
 
 
-def _put_to_rest(path: Path) -> None:
+def _put_to_rest(path: Path, bodies: Path) -> None:
     """Move the log into the database file, and leave no time on it."""
     with suppress(sqlite3.Error), closing(connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with suppress(OSError):
-        os.utime(path, ns=(0, 0))
+    for place in (path, bodies):
+        with suppress(OSError):
+            os.utime(place, ns=(0, 0))
