@@ -12,7 +12,8 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.config import Limits
-from postmand.servers.dialogue import Dialogue, _direct_write
+from postmand.servers.dialogue import Dialogue
+from postmand.servers.outbox import _direct_write
 from tests.fuzz_servers import fuzz
 from tests.sessions import BUFFER, HOST, HouseCase, Session
 

@@ -19,6 +19,7 @@ from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
 
 from postmand.faults import log_fault
+from postmand.servers.outbox import Outbox
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -32,27 +33,12 @@ _HTTP = (
     b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"DELETE ",
     b"PATCH ", b"TRACE ", b"HOST:",
 )  # fmt: skip
-# What was said is sent when it is more than this.
-_GATHER = 65_536
 # So many commands of one session are run before the others have their turn.
 _TURNS = 50
 # How a TLS ClientHello begins (RFC 8446 5.1), and one in SSLv2's form: no verb does.
 _TLS = (0x16, 0x80)
 # Seconds a peer has to read our last words.
 _LINGER = 30.0
-
-
-def _direct_write(transport: Any) -> Callable[[bytes], int | Exception] | None:
-    """Return what writes to the socket at once, None where that would go around TLS.
-
-    It has to be the transport's own: what a wrapper passes through is the socket below
-    its encryption.
-    """
-    own = getattr(type(transport), "writeSomeData", None)
-    if own is None or getattr(transport, "TLS", False):
-        return None
-    write: Callable[[bytes], int | Exception] = transport.writeSomeData
-    return write
 
 
 def _nothing() -> None:
@@ -80,9 +66,6 @@ class Dialogue(Protocol, TimeoutMixin):
         self.reactor = reactor
         self.raw: Callable[[bytes], bytes] | None = None
         self._buffer = b""
-        self._said: list[bytes] = []
-        self._said_octets = 0
-        self._write_now: Callable[[bytes], int | Exception] | None = None
         self._busy = False
         self._advancing = False
         self._closing = False
@@ -159,7 +142,7 @@ class Dialogue(Protocol, TimeoutMixin):
         if ITCPTransport.providedBy(self.transport):
             # Without it a reply waits for the peer's delayed ACK: 40 ms a turn.
             self.transport.setTcpNoDelay(True)
-        self._write_now = _direct_write(self.transport)
+        self._outbox = Outbox(self.transport)
         self.transport.registerProducer(self, True)
         self.patience(self.limits.login_seconds)
         self.send(self.greeting())
@@ -236,31 +219,15 @@ class Dialogue(Protocol, TimeoutMixin):
         Replies to pipelined commands leave together (RFC 2920 3.2): over a tunnel each
         packet counts.
         """
-        self._said.append(octets)
-        self._said_octets += len(octets)
-        if self._said_octets > _GATHER:
-            self.flush()
+        if not self._closing:
+            self._outbox.say(octets)
 
     def flush(self) -> None:
-        """Send what was said.
-
-        At once, past the reactor's turn of waiting until the socket is writable, which
-        costs as much as answering: until a first time the peer's window is full.
-        """
-        octets = b"".join(self._said)
-        self._said = []
-        self._said_octets = 0
+        """Send what was said."""
         if self._closing:
-            return
-        if self._write_now is not None and octets:
-            sent = self._write_now(octets)
-            if sent == len(octets):
-                return
-            self._write_now = None
-            if isinstance(sent, int):
-                octets = octets[sent:]
-        if octets:
-            self.transport.write(octets)
+            self._outbox.clear()
+        else:
+            self._outbox.flush()
 
     async def room(self) -> bool:
         """Wait until the peer has read what we said; False when it is gone."""
@@ -330,7 +297,7 @@ class Dialogue(Protocol, TimeoutMixin):
             self.close()
         finally:
             self._advancing = False
-        if self._said and not (self._busy and b"\n" in self._buffer):
+        if self._outbox and not (self._busy and b"\n" in self._buffer):
             self.flush()
         self._hold()
 
