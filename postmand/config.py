@@ -34,6 +34,11 @@ def _between(low: float, high: float) -> Any:
     return check
 
 
+def _named(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not value:
+        raise ValueError(f"{attribute.name} must name a directory")
+
+
 def _domain(_: object, attribute: attrs.Attribute[str], value: str) -> None:
     labels = value.split(".")
     plain = all(
@@ -64,7 +69,7 @@ def _size(default: int, low: int = 1, high: int = 2**40) -> Any:
 class Node:
     """What the machine is called inside the network, and where it keeps its state."""
 
-    state: str = "var"
+    state: str = field(default="var", validator=_named)
     mail_domain: str = field(default="mail.i2p", validator=_domain)
     internet_domain: str = field(default="i2pmail.org", validator=_domain)
 
@@ -76,7 +81,8 @@ class Store:
     url: str = ""
 
     def __attrs_post_init__(self) -> None:
-        if self.url and not self.url.startswith("sqlite:///"):
+        path = self.url.removeprefix("sqlite:///")
+        if self.url and (path in (self.url, "") or path.startswith(":")):
             raise ValueError(
                 'url must be an SQLite address like "sqlite:///var/postman.db"'
             )
@@ -132,6 +138,7 @@ class Limits:
 
     # Sessions.
     connections: int = _size(6_000, 1, 1_000_000)
+    connections_per_peer: int = _size(5_500, 1, 1_000_000)
     line_bytes: int = _size(4_096, 512, 65_536)
     pipeline_bytes: int = _size(65_536, 4_096, 1_048_576)
     command_seconds: float = field(default=300.0, validator=_between(1, 86_400))

@@ -124,6 +124,10 @@ class NoSuchMailboxError(Exception):
     """A recipient's account went away between RCPT and the end of data."""
 
 
+class LoginOverError(Exception):
+    """The account was changed, disabled or removed since the session's login."""
+
+
 class StoreBusyError(Exception):
     """The store can not write now (disk full, database locked): try again later."""
 

@@ -128,6 +128,15 @@ def _endpoints(config: Config, reactor: Any) -> list[tuple[str, Any]]:
         if section is not None
         for text in section.listen
     ]
+    texts = [
+        text for section in sections.values() if section for text in section.listen
+    ]
+    for text in texts:
+        if texts.count(text) > 1:
+            raise ConfigError(
+                f"{config.source}: listen: {text} is named twice; give each server a "
+                "place of its own"
+            )
     if not found:
         raise ConfigError(
             f"{config.source}: names no server; add [submission], [pop3] or both"
@@ -149,7 +158,9 @@ def _store(config: Config, reactor: Any) -> Store:
     except OSError as error:
         where = error.filename or config.state
         mend = f"{error.strerror}; make it a directory that this user may write to"
-    raise ConfigError(f"{config.source}: [node] state: {where}: {mend}")
+    elsewhere = config.store.url and not str(where).startswith(str(config.state))
+    key = "[store] url" if elsewhere else "[node] state"
+    raise ConfigError(f"{config.source}: {key}: {where}: {mend}")
 
 
 def _office_settings(config: Config) -> OfficeSettings:

@@ -25,6 +25,7 @@ from postmand.interfaces import (
     IAccounts,
     IMailboxes,
     IThreads,
+    LoginOverError,
     MailboxFullError,
     Member,
     NoSuchMailboxError,
@@ -66,6 +67,9 @@ TOO_MANY_COPIES = Verdict(
     "5.3.4",
     "Too large for so many recipients; send it to fewer at a time",
 )
+LOGIN_OVER = Verdict(
+    "login-over", 550, "5.7.1", "Your account was changed; log in again"
+)
 STORE_BUSY = Verdict(
     "store-busy", 452, "4.3.1", "The server can not store it now; try again later"
 )
@@ -77,6 +81,10 @@ _AHEAD_OCTETS = 131_072
 _WASHING = 3
 # How many members' names and addresses are kept ready.
 _IDENTITIES = 1_024
+
+
+class _TooManyCopiesError(Exception):
+    """Washing made the message too large for so many recipients."""
 
 
 @frozen
@@ -128,9 +136,28 @@ class PostOffice:
             return NO_SUCH_USER
         if size > self.settings.mailbox_bytes:
             return TOO_LARGE_FOR_MAILBOX
-        if found.free <= 0 or size > found.free:
+        if found.free <= 0 or size > self._coarse(found.free):
             return MAILBOX_FULL
         return found
+
+    def _coarse(self, free: int) -> int:
+        """Return the room told at RCPT: in eighths of a mailbox, upwards.
+
+        Exact, it would tell any member when another gets mail and collects it. What
+        does not fit after all is refused when it is to be kept.
+        """
+        step = max(1, self.settings.mailbox_bytes // 8)
+        return -(-free // step) * step
+
+    async def is_current(self, member: Member) -> bool:
+        """Whether a session's login still holds: no passwd, disable, remove since."""
+        credential = await self.accounts.credential(member.name)
+        return (
+            credential is not None
+            and not credential.disabled
+            and (credential.account, credential.version)
+            == (member.account, member.version)
+        )
 
     async def accept(
         self, member: Member, recipients: Iterable[Recipient], spool: Spool
@@ -151,14 +178,8 @@ class PostOffice:
                     await self._keep(
                         member, list(copies.values()), spool, self._in_thread
                     )
-        except MessageError as error:
-            return Verdict(error.reason, error.code, error.enhanced, error.text)
-        except MailboxFullError as error:
-            return TOO_LARGE_FOR_MAILBOX if error.permanent else MAILBOX_FULL
-        except NoSuchMailboxError:
-            return NO_SUCH_USER
-        except StoreBusyError:
-            return STORE_BUSY
+        except _REFUSALS as error:
+            return _verdict(error)
         return None
 
     async def _keep(
@@ -174,6 +195,9 @@ class PostOffice:
         threads = await self.threads.own(member, others) if others else {}
         identity = self._identity(member.name, member.display_name)
         washed: Washed = await run(wash, draft, identity, threads, self._random)
+        octets = sum(map(len, washed.body))
+        if octets * len(recipients) > self.settings.copies_bytes:
+            raise _TooManyCopiesError
         given_out = self.threads.give_out(member, draft.client_id)
         date = utc_date(self._seconds())
         header = b"".join(
@@ -224,7 +248,9 @@ class Submitter:
     async def accept(
         self, recipients: Iterable[Recipient], spool: Spool
     ) -> Verdict | None:
-        """Wash and keep the message."""
+        """Wash and keep the message, if the login still holds."""
+        if not await self._office.is_current(self._member):
+            return LOGIN_OVER
         return await self._office.accept(self._member, recipients, spool)
 
 
@@ -263,6 +289,7 @@ class Maildrop:
 
     async def message(self, index: int) -> Stored:
         """Return the whole message, reading ahead of a client that goes in order."""
+        await self._check()
         if index not in self._ahead:
             in_order = index == self._last + 1
             await self._read_ahead(self._run_from(index) if in_order else [index])
@@ -271,6 +298,7 @@ class Maildrop:
 
     async def header(self, index: int) -> Stored:
         """Return the message without its body."""
+        await self._check()
         (stored,) = await self._read([index], bodies=False)
         return self._restored(stored)
 
@@ -283,9 +311,14 @@ class Maildrop:
 
     async def remove(self, indexes: Sequence[int]) -> None:
         """Remove these messages, on disk when it returns."""
+        await self._check()
         self.close()
         doomed = [self._entries[index] for index in indexes]
         await self._office.mailboxes.remove(self._member, doomed)
+
+    async def _check(self) -> None:
+        if not await self._office.is_current(self._member):
+            raise LoginOverError
 
     def _run_from(self, index: int) -> Sequence[int]:
         """Return the indexes to read at once, beginning with `index`."""
@@ -323,6 +356,26 @@ class Maildrop:
 def restored_growth(ids: Iterable[bytes], restored: Mapping[bytes, bytes]) -> int:
     """Return by how many octets a header grows when `ids` are replaced in place."""
     return sum(len(restored[one]) - len(one) for one in ids if one in restored)
+
+
+_REFUSALS = (
+    MessageError,
+    MailboxFullError,
+    NoSuchMailboxError,
+    StoreBusyError,
+    _TooManyCopiesError,
+)
+
+
+def _verdict(error: Exception) -> Verdict:
+    """Return what is said for an error that is no fault of ours."""
+    if isinstance(error, MessageError):
+        return Verdict(error.reason, error.code, error.enhanced, error.text)
+    if isinstance(error, MailboxFullError):
+        return TOO_LARGE_FOR_MAILBOX if error.permanent else MAILBOX_FULL
+    if isinstance(error, NoSuchMailboxError):
+        return NO_SUCH_USER
+    return TOO_MANY_COPIES if isinstance(error, _TooManyCopiesError) else STORE_BUSY
 
 
 def _read(spool: Spool, limits: Limits) -> Draft:

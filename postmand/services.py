@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+# What a server may listen on.
+_KINDS = ("tcp", "tcp6", "unix")
 # `limits.connections` holds for each of the two servers.
 _SERVERS = 2
 # Files the node has open beside its connections: bodies, spools, database, log.
@@ -150,17 +153,29 @@ def endpoint_for(reactor: Any, place: str, text: str) -> IStreamServerEndpoint:
 
     Raises ConfigError that begins with `place` (file, section and key).
     """
-    try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
-    except (ValueError, TypeError, LookupError) as error:
-        raise ConfigError(
-            f'{place}: "{text}" is no endpoint ({error}); write it as '
-            '"tcp:2525:interface=127.0.0.1"'
-        ) from None
     kind, _, rest = text.partition(":")
-    if kind in ("tcp", "tcp6"):
+    try:
+        if kind not in _KINDS:
+            raise ValueError(kind)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+    except (ValueError, TypeError, LookupError):
+        raise ConfigError(
+            f'{place}: "{text}" is no endpoint; write it as '
+            '"tcp:2525:interface=127.0.0.1" or "unix:/run/postmand/smtp"'
+        ) from None
+    if kind == "unix":
+        _try_directory(place, text, Path(rest.partition(":")[0]).parent)
+    else:
         _try_port(place, text, kind, rest)
     return endpoint
+
+
+def _try_directory(place: str, text: str, directory: Path) -> None:
+    if not (directory.is_dir() and os.access(directory, os.W_OK)):
+        raise ConfigError(
+            f"{place}: {text}: {directory} must be a directory that this user may "
+            "write to"
+        )
 
 
 def _try_port(place: str, text: str, kind: str, rest: str) -> None:

@@ -319,3 +319,27 @@ class CheckerTest(Case):
         self.assertNoResult(asked)
         held.step()
         self.successResultOf(asked)
+
+
+class FloodTest(HouseCase):
+    """Many peers, one attempt each."""
+
+    def test_who_failed_goes_before_who_did_not(self) -> None:
+        """A flood of peers that failed before does not push the owner out."""
+        house = self.house = self.build(logins_waiting=20, argon2_threads=1)
+        guessing = [f"127.1.0.{number}" for number in range(60)]
+        house.argon2.held = True
+        checker = house.checker
+        for peer in guessing:
+            for _ in range(3):
+                checker._penalties.add(peer, house.clock.seconds())
+        for peer in guessing:
+            asked = checker.requestAvatarId(PeerLogin("nobody", b"x", peer))
+            asked.addErrback(lambda failure: None)
+        owner = checker.requestAvatarId(PeerLogin("jondoe", PASSWORD, "127.9.9.9"))
+        for peer in guessing:
+            asked = checker.requestAvatarId(PeerLogin("nobody", b"x", peer))
+            asked.addErrback(lambda failure: None)
+        house.argon2.release()
+        house.clock.pump([1.0] * 20)
+        self.assertEqual(self.successResultOf(owner).name, "jondoe")

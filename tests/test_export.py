@@ -72,9 +72,15 @@ class ExportCase(AdminCase):
     def drop(self) -> list[bytes]:
         """Return the messages as POP3 gives them."""
         office: Any = SimpleNamespace(
-            mailboxes=self.store.mailboxes, threads=self.store.threads
+            mailboxes=self.store.mailboxes,
+            threads=self.store.threads,
+            is_current=_always,
         )
         return self.loop.get(Deferred.fromCoroutine(_all(office, self.member)))
+
+
+async def _always(_: Member) -> bool:
+    return True
 
 
 async def _all(office: Any, member: Member) -> list[bytes]:

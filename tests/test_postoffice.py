@@ -156,8 +156,12 @@ class AcceptTest(Case):
         self.assertEqual(judged(Address(b"no", b"mail.i2p")), "no-such-user")
         self.assertEqual(judged(Address(b"alice", b"x.org")), "no-internet")
         limit = office.settings.mailbox_bytes
-        self.house.put("alice", b"Subject: x\r\n\r\n" + b"x" * 10_000)
+        filled = b"Subject: x\r\n\r\n" + b"x" * (limit // 8 + 10_000)
+        self.house.put("alice", filled)
         self.assertEqual(judged(Address(b"alice", b""), limit), "mailbox-full")
+        # What is free is told in eighths: nobody sees another's mail come and go.
+        step = limit // 8
+        self.assertEqual(judged(Address(b"alice", b""), 7 * step), "alice")
         too_large = judged(Address(b"alice", b""), limit + 1)
         self.assertEqual(too_large, "too-large-for-mailbox")
 

@@ -801,3 +801,25 @@ def test_no_pattern_backtracks(name: str) -> None:
             washed(_HOSTILE[name](100_000))
         except MessageError:
             return
+
+
+def test_an_id_used_very_often() -> None:
+    """A short cid repeated must not make a message many times its size."""
+    picture = b"Content-Type: image/png\r\nContent-ID: <a>\r\n\r\nx"
+    html = b"Content-Type: text/html\r\n\r\n" + b"cid:a " * 20_000
+    raw = (
+        b"Content-Type: multipart/related; boundary=b\r\n\r\n--b\r\n"
+        + html
+        + b"\r\n--b\r\n"
+        + picture
+        + b"\r\n--b--\r\n"
+    )
+    with pytest.raises(MessageError) as caught:
+        washed(raw)
+    assert caught.value.reason == "too-many-pictures"
+
+
+def test_text_that_begins_like_a_field() -> None:
+    """Words with a colon make no header: the text is all there."""
+    for text in (b"Hello:\r\nhow are you\r\n", b"TODO: buy milk\r\n"):
+        assert text in washed(text)

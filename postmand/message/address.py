@@ -6,6 +6,7 @@ Every decision about who a mail is from or for is taken with the values made her
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from attrs import field, frozen
 
@@ -15,6 +16,8 @@ from postmand.message.encoded import decode_words
 _LOCAL_OCTETS = 64  # RFC 5321 4.5.3.1.1
 _PATH_OCTETS = 256  # RFC 5321 4.5.3.1.3, brackets included: a domain's 255 and more
 _HEADER_OCTETS = 320
+# Of more addresses in one field the rest falls: nobody writes to so many at once.
+_MOST = 1_000
 
 _ATOM = rb"[!#-'*+\-/-9=?A-Z^-~\x80-\xff]++"
 _DOT_ATOM = re.compile(_ATOM + rb"(?:\." + _ATOM + rb")*+")
@@ -161,7 +164,9 @@ def parse_list(value: bytes) -> tuple[Mailbox | Group, ...]:
     """
     found: list[Mailbox | Group] = []
     alone = _ALONE.fullmatch(value)
-    parsed = [Element(b"", alone[2], alone[3])] if alone else elements(value)
+    parsed = (
+        [Element(b"", alone[2], alone[3])] if alone else islice(elements(value), _MOST)
+    )
     for element in parsed:
         if element.members is None:
             mailbox = _mailbox(element)

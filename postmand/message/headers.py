@@ -33,6 +33,10 @@ _KNOWN = frozenset(
 )
 
 
+# Whole families of such fields, where the first line is a field at all.
+_FAMILIES = (b"x-", b"content-", b"resent-", b"list-", b"dkim-", b"arc-", b"thread-")
+
+
 @frozen
 class Header:
     """The fields of one block, in order, names in lower case."""
@@ -74,7 +78,7 @@ def read(data: bytes, start: int, stop: int, limits: Limits) -> tuple[Header, in
     if end < 0:
         end = stop
     block = data[start:end]
-    if _is_text(block):
+    if _is_text(block[: limits.header_bytes]):
         return Header(), start
     if len(block) > limits.header_bytes:
         raise MessageError(
@@ -114,14 +118,18 @@ def _fields(block: bytes, limits: Limits) -> list[tuple[bytes, bytes]]:
 
 
 def _is_text(block: bytes) -> bool:
-    """Tell whether the block is body text of a message that has no header."""
+    """Tell whether the block is body text of a message that has no header.
+
+    It is where no line is a field that mail has: `Hello:` alone makes no header.
+    """
     name, colon, _ = block[: block.find(b"\n") + 1 or None].partition(b":")
-    if colon and _NAME.fullmatch(name.rstrip(b" \t")):
-        return False
+    begins = colon and _NAME.fullmatch(name.rstrip(b" \t"))
+    families = _FAMILIES if begins else ()
     for line in block.split(b"\n"):
         if line[:1].isalpha():
             name, colon, _ = line.partition(b":")
-            if colon and name.rstrip(b" \t").lower() in _KNOWN:
+            name = name.rstrip(b" \t").lower()
+            if colon and (name in _KNOWN or name.startswith(families)):
                 return False
     return True
 

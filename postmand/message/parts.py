@@ -16,6 +16,7 @@ from attrs import Factory, define, field
 from postmand.message import charsets, fields, headers, parameters, reports, transfer
 from postmand.message.fields import Field, Identity, Threads
 from postmand.message.headers import fold
+from postmand.message.limits import MessageError
 from postmand.message.mime import Forwarded, Label, Leaf, Multipart, Part, Sealed
 
 _TEXT = frozenset((b"text/plain", b"text/html"))
@@ -47,7 +48,10 @@ _PARAMETERS: dict[bytes, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
     b"application/pkcs7-mime": ((b"smime-type", _WORD),),
     b"application/x-pkcs7-mime": ((b"smime-type", _WORD),),
 }
-_CID = re.compile(rb"(\bcid:)([^\x00-\x20\"&';<>()\\]++)", re.IGNORECASE)
+# As long as an id may be, every octet of it quoted; what is longer is no id of ours.
+_CID = re.compile(rb"(\bcid:)([^\x00-\x20\"&';<>()\\]{1,768}+)", re.IGNORECASE)
+# A short id used very often would make a message many times its size.
+_MOST_CIDS = 10_000
 
 
 class Random(Protocol):
@@ -84,6 +88,7 @@ class Writer:
     content_ids: frozenset[bytes] = frozenset()
     html: bool = False
     _fresh_ids: dict[bytes, bytes] = Factory(dict)
+    _cids: int = 0
 
     def write(self, part: Part, *, top: bool = False, related: bool = False) -> Written:
         """Return the part written; `top` is the root of a message, own or forwarded.
@@ -158,9 +163,17 @@ class Writer:
         return charset, encoding, chunks
 
     def _renamed(self, match: re.Match[bytes]) -> bytes:
-        old = unquote_to_bytes(match[2])
+        old = match[2]
+        if b"%" in old:
+            old = unquote_to_bytes(old)
         if old not in self.content_ids:
             return match[0]
+        self._cids += 1
+        if self._cids > _MOST_CIDS:
+            raise MessageError(
+                "too-many-pictures",
+                "Too many pictures are shown in the text: remove some",
+            )
         return match[1] + self._content_id(old)
 
     def _content_id(self, old: bytes) -> bytes:

@@ -202,11 +202,12 @@ class Checker:
         return attempt.done
 
     def _drop_one(self) -> None:
-        """Turn one away, by lot among those of the peer that asks most."""
+        """Turn one away: of the peer that asks most, who failed most, by lot."""
         peers = Counter(attempt.peer for _, _, attempt in self._waiting)
-        busiest = peers.most_common(1)[0][0]
-        theirs = [one for one in self._waiting if one[2].peer == busiest]
-        dropped = self._random.choice(theirs)
+        dropped = max(
+            self._waiting,
+            key=lambda one: (peers[one[2].peer], one[0], self._random.random()),
+        )
         self._waiting.remove(dropped)
         heapq.heapify(self._waiting)
         dropped[2].done.errback(LoginBusyError())
@@ -246,7 +247,11 @@ class Remembered:
         if credential is None or credential.name not in self._entries:
             return None
         until, digest, member = self._entries[credential.name]
-        stale = member.version != credential.version or credential.disabled
+        # A name may have become another account's.
+        stale = credential.disabled or (member.account, member.version) != (
+            credential.account,
+            credential.version,
+        )
         if stale or not now < until:
             del self._entries[credential.name]
             return None

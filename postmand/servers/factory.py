@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import Factory
@@ -15,13 +17,17 @@ if TYPE_CHECKING:
 
 
 class DialogueFactory(Factory):
-    """Makes a session for each connection, up to `limits.connections` at a time."""
+    """Makes a session for each connection, up to `limits.connections` at a time.
+
+    No peer has all of them: `limits.connections_per_peer` leaves some to others.
+    """
 
     noisy = False
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._open = 0
+        self._peers: Counter[str] = Counter()
 
     def session(self, peer: str) -> Dialogue:
         """Make a session. `peer` tells one peer from another and is never written."""
@@ -29,16 +35,24 @@ class DialogueFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Dialogue | None:
         """Make a session, or none: then the connection is closed at once."""
-        if self._open >= self.limits.connections:
+        peer = peer_key(addr)
+        if (
+            self._open >= self.limits.connections
+            or self._peers[peer] >= self.limits.connections_per_peer
+        ):
             return None
         self._open += 1
-        session = self.session(peer_key(addr))
+        self._peers[peer] += 1
+        session = self.session(peer)
         session.factory = self
-        session.on_end = self._ended
+        session.on_end = partial(self._ended, peer)
         return session
 
-    def _ended(self) -> None:
+    def _ended(self, peer: str) -> None:
         self._open -= 1
+        self._peers[peer] -= 1
+        if not self._peers[peer]:
+            del self._peers[peer]
 
 
 def peer_key(address: IAddress | None) -> str:

@@ -10,7 +10,10 @@ from postmand.interfaces import Stored
 
 
 class IMaildrop(Interface):
-    """A member's mailbox as one session sees it (an avatar): a snapshot."""
+    """A member's mailbox as one session sees it (an avatar): a snapshot.
+
+    What reads or removes raises LoginOverError once the login does not hold any more.
+    """
 
     account = Attribute("int: whose mailbox it is; one session at a time")
     sizes = Attribute("Sequence[int]: exact octets of each message, oldest first")

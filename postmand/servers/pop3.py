@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
-from postmand.interfaces import StoreBusyError, Stored
+from postmand.interfaces import LoginOverError, StoreBusyError, Stored
 from postmand.servers import sasl
 from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError
 from postmand.servers.dialogue import Dialogue
@@ -311,6 +311,9 @@ class Pop3Server(Dialogue):
         except LookupError:
             self.no(b"That message is gone")
             return None
+        except LoginOverError:
+            self._log_out()
+            return None
         if self.lost:
             let_go(stored)
             return None
@@ -342,7 +345,14 @@ class Pop3Server(Dialogue):
             self.send(b"-ERR [SYS/TEMP] Nothing was deleted; try again later")
             self.close()
             return
+        except LoginOverError:
+            self._log_out()
+            return
         self._bye()
+
+    def _log_out(self) -> None:
+        self.send(b"-ERR [AUTH] Your account was changed; log in again")
+        self.close()
 
     def _bye(self) -> None:
         self.ok(b"OK - Bye")

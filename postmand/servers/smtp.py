@@ -274,7 +274,10 @@ class ESMTP(Dialogue, Generic[Accepted]):
             self.refuse(BAD_ADDRESS)
             return None
         if len(transaction.recipients) >= self.max_recipients:
-            self.refuse(TOO_MANY_RECIPIENTS)
+            # Not counted: the client is to send to these, and to come again with the
+            # others (RFC 5321 4.5.3.1.10).
+            verdict = TOO_MANY_RECIPIENTS
+            self.reply(verdict.code, verdict.enhanced, verdict.text)
             return None
         return self._judge_recipient(transaction, address)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from attrs import field, frozen
@@ -219,8 +219,22 @@ class Registry:
 
         Whoever remembers accounts, in whatever process, reads them anew after it.
         """
-        with self._stamp.changing(), _passing(), self._engine.begin() as writing:
-            yield writing
+        with self._stamp.changing(), _passing():
+            with self._engine.begin() as writing:
+                # An old key is overwritten wherever it stood, and not left in a page
+                # that is free now.
+                writing.exec_driver_sql("PRAGMA secure_delete=ON")
+                yield writing
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Move the log into the database: what was overwritten leaves it, too.
+
+        Where others are at work it may not succeed; then the next start or stop does.
+        """
+        with suppress(OperationalError), self._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout=500")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _row(self, name: str) -> Row[Any]:
         with self._reading() as connection:

@@ -28,6 +28,7 @@ class Stamp:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if os.fstat(self._file).st_size < _NUMBER.size:
             os.ftruncate(self._file, _NUMBER.size)
+            os.utime(self._file, ns=(0, 0))
         self._memory = mmap.mmap(self._file, _NUMBER.size)
 
     def read(self) -> int | None:
