@@ -823,3 +823,26 @@ def test_text_that_begins_like_a_field() -> None:
     """Words with a colon make no header: the text is all there."""
     for text in (b"Hello:\r\nhow are you\r\n", b"TODO: buy milk\r\n"):
         assert text in washed(text)
+
+
+@pytest.mark.parametrize("protocol", [b"x/invented", b"application/pgp-signature"])
+def test_a_signature_that_is_none(protocol: bytes) -> None:
+    """Only what is signed or encrypted for real stays octet for octet."""
+    raw = (
+        b'Content-Type: multipart/signed; boundary=b; protocol="%s"\r\n\r\n'
+        b"--b\r\nX-Mailer: LEAK\r\n\r\ntext\r\n"
+        b"--b\r\nX-Foo: LEAK\r\n\r\nno signature\r\n--b--\r\n" % protocol
+    )
+    out = washed(raw)
+    assert b"LEAK" not in out
+    assert b"text" in out
+
+
+def test_a_message_in_pieces() -> None:
+    """A piece has the whole's header inside: it is refused, not hidden in base64."""
+    raw = b"Content-Type: message/partial; number=1\r\n\r\nX-Mailer: LEAK\r\n\r\nx"
+    with pytest.raises(MessageError) as caught:
+        washed(raw)
+    assert caught.value.reason == "message-in-pieces"
+    news = washed(raw.replace(b"partial; number=1", b"news"))
+    assert b"LEAK" not in news

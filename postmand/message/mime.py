@@ -19,9 +19,24 @@ from postmand.message.parameters import base_name
 
 _PLAIN = b"text/plain"
 _OCTETS = b"application/octet-stream"
-_MESSAGES = frozenset((b"message/rfc822", b"message/global"))
+_MESSAGES = frozenset((b"message/rfc822", b"message/global", b"message/news"))
 _REPORTS = frozenset((b"message/delivery-status", b"message/disposition-notification"))
-_SEALING = frozenset((b"multipart/signed", b"multipart/encrypted"))
+# What may stay octet for octet, and the part that has to be there for it: the second
+# of a signed multipart, the first of an encrypted one (RFC 1847, RFC 3156, RFC 8551).
+_SEALING = {
+    b"multipart/signed": (
+        1,
+        frozenset(
+            (
+                b"application/pgp-signature",
+                b"application/pkcs7-signature",
+                b"application/x-pkcs7-signature",
+            )
+        ),
+    ),
+    b"multipart/encrypted": (0, frozenset((b"application/pgp-encrypted",))),
+}
+_SEAL_HEADER = 4_096
 
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*+(?:\r\n|\Z)")
 _ENCODING = re.compile(rb"[!-~]{1,40}+")
@@ -159,8 +174,14 @@ class Reader:
         if label.kind in _REPORTS:
             text = transfer.decode(body.content, encoding)
             self.ids.update(dict.fromkeys(headers.message_ids(text)))
+        elif label.kind == b"message/partial":
+            # Its first piece has the header of the whole, as the client wrote it.
+            raise MessageError(
+                "message-in-pieces",
+                "The client cut the message into pieces: let it send it whole",
+            )
         elif label.kind.startswith(b"message/"):
-            # A message in pieces, or one kept elsewhere: never seen whole.
+            # One that is kept elsewhere, or of a kind we do not know.
             label = _retyped(label, _OCTETS)
         return Leaf(label, encoding, body.content, body.clean)
 
@@ -198,7 +219,11 @@ class Reader:
             return Leaf(label, encoding, content, body.clean)
         if label.kind in _SEALING and len(spans) == 2:
             first, second = (data[begin:end] for begin, end in spans)
-            if _can_stay(first, self.limits) and _can_stay(second, self.limits):
+            if (
+                _is_sealed(label, (first, second))
+                and _can_stay(first, self.limits)
+                and _can_stay(second, self.limits)
+            ):
                 self.count += 2
                 return Sealed(label, (first, second))
         digest = label.kind == b"multipart/digest"
@@ -261,6 +286,13 @@ def _content_type(
 def _encoding(header: Header) -> bytes:
     match = _ENCODING.match(header.first(b"content-transfer-encoding") or b"")
     return match[0].lower() if match else b""
+
+
+def _is_sealed(label: Label, parts: tuple[bytes, bytes]) -> bool:
+    """Tell whether there is what the multipart claims: it is no shelter otherwise."""
+    place, protocols = _SEALING[label.kind]
+    protocol = label.parameters.get(b"protocol", b"").lower()
+    return protocol in protocols and protocol in parts[place][:_SEAL_HEADER].lower()
 
 
 def _can_stay(content: bytes, limits: Limits) -> bool:
