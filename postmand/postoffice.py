@@ -76,7 +76,7 @@ STORE_BUSY = Verdict(
 
 # How much of a mailbox is read ahead of a client that collects in order.
 _AHEAD_MESSAGES = 32
-_AHEAD_OCTETS = 131_072
+_AHEAD_OCTETS = 262_144
 # A message and its washed form: so many times its size.
 _WASHING = 3
 # How many members' names and addresses are kept ready.

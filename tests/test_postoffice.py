@@ -271,7 +271,7 @@ class MaildropTest(Case):
         self.house.put("alice", *[b"Subject: x\r\n\r\n" + b"x" * 20_000] * 50)
         drop = self.drop()
         self.collected(drop, 0)
-        self.assertLess(len(drop._ahead), 8)
+        self.assertLess(len(drop._ahead), 14)
         self.house.put("bob", *[b"Subject: x\r\n\r\n"] * 100)
         drop = self.drop("bob")
         self.collected(drop, 0)
