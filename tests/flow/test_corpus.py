@@ -232,7 +232,9 @@ def test_signatures_verify(
     sent: Captured, got: bytes, peer: Callable[..., str], tmp_path: Path
 ) -> None:
     """A PGP signature is as good behind the node as it was before it."""
+    # No agent is wanted for a public key, and none is left running.
     gpg = [peer("gpg", "gnupg"), "--homedir", str(tmp_path), "--batch", "--quiet"]
+    gpg.append("--no-autostart")
     subprocess.run([*gpg, "--import", str(PUBLIC_KEY)], check=True, capture_output=True)
     signed, signature = signed_parts(tree(got))
     assert signed == signed_parts(tree(sent.message))[0]
