@@ -258,8 +258,8 @@ class Maildrop:
     """A member collecting mail (IMaildrop of the POP3 server): a snapshot.
 
     The ids given out for the member's own messages become again those its client gave,
-    so that replies join their threads there. Both sizes are known from the cards, so a
-    size stays exact without a body being opened.
+    so that replies join their threads there. How long both are is known from the cards,
+    so a size stays exact without a body being opened.
     """
 
     def __init__(self, office: PostOffice, member: Member) -> None:

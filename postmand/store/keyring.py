@@ -86,10 +86,3 @@ class Keyring:
             credential.version,
             secret_key=secret_key,
         )
-
-    def needs_rehash(self, credential: Credential) -> bool:
-        """Tell whether the password was wrapped at another cost than today's.
-
-        Then the next who holds the password may set it anew (Registry.set_password).
-        """
-        return Cost(credential.passes, credential.memory_kib) != self.cost

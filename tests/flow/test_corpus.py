@@ -232,7 +232,7 @@ def test_signatures_verify(
     sent: Captured, got: bytes, peer: Callable[..., str], tmp_path: Path
 ) -> None:
     """A PGP signature is as good behind the node as it was before it."""
-    # No agent is wanted for a public key, and none is left running.
+    # A public key needs no daemon of gpg's, and none is left running.
     gpg = [peer("gpg", "gnupg"), "--homedir", str(tmp_path), "--batch", "--quiet"]
     gpg.append("--no-autostart")
     subprocess.run([*gpg, "--import", str(PUBLIC_KEY)], check=True, capture_output=True)
