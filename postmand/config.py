@@ -21,6 +21,9 @@ _NAME = re.compile(r"[a-z0-9._-]+")
 
 BUILT_IN = "<built-in mail host>"
 
+# When mail for the Internet leaves (guide 7.4, and one of our own).
+DELAYS = ("none", "defer", "batch", "pool")
+
 
 class ConfigError(Exception):
     """One line: file, section, key, what is wrong, and what to write instead."""
@@ -61,6 +64,41 @@ def _endpoints(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         )
 
 
+def _key_source(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    kind, _colon, name = value.partition(":")
+    if not (value == "passphrase" or (kind in ("file", "credential") and name)):
+        raise ValueError(
+            f'{attribute.name} must be "credential:NAME" (systemd\'s), "passphrase" '
+            '(asked at the start) or "file:PATH" (for development)'
+        )
+
+
+def _pin(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if value and not re.fullmatch(r"sha256/[A-Za-z0-9+/]{43}=", value):
+        raise ValueError(
+            f'{attribute.name} must be "sha256/" and the base64 of a public key\'s '
+            "SHA-256, as the gateway prints it"
+        )
+
+
+def _delay(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if value not in DELAYS:
+        raise ValueError(f"{attribute.name} must be one of {', '.join(DELAYS)}")
+
+
+def _hours(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not value or not all(0 <= hour <= 23 for hour in value):
+        raise ValueError(f"{attribute.name} must be a list of hours, as in [0, 12]")
+
+
+def _stamps(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    for bits, recipients in value.items():
+        if not (bits.isdecimal() and 1 <= int(bits) <= 64 and recipients > 0):
+            raise ValueError(
+                f"{attribute.name} must map bits to recipients, as in {{ 26 = 20 }}"
+            )
+
+
 def _size(default: int, low: int = 1, high: int = 2**40) -> Any:
     return field(default=default, validator=_between(low, high))
 
@@ -72,6 +110,7 @@ class Node:
     state: str = field(default="var", validator=_named)
     mail_domain: str = field(default="mail.i2p", validator=_domain)
     internet_domain: str = field(default="i2pmail.org", validator=_domain)
+    key: str = field(default="file:node.key", validator=_key_source)
 
 
 @frozen
@@ -133,6 +172,69 @@ class Accounts:
 
 
 @frozen
+class Quota:
+    """How many Internet recipients an account has (guide 7.5)."""
+
+    per_day: int = _size(20, 0, 1_000_000)
+    first_day: int = _size(20, 0, 1_000_000)
+    bought_per_day: int = _size(160, 0, 1_000_000)
+    bought_hours: int = _size(24, 1, 8_760)
+    stamps: dict[str, int] = field(
+        factory=lambda: {"26": 20, "27": 40, "28": 80}, validator=_stamps
+    )
+    stamp_days: int = _size(1, 0, 365)
+
+
+@frozen
+class Delays:
+    """When mail for the Internet leaves if the member has not chosen (guide 7.4)."""
+
+    default: str = field(default="defer", validator=_delay)
+    defer_min_seconds: int = _size(2_000, 0, 604_800)
+    defer_max_seconds: int = _size(4_000, 0, 604_800)
+    batch_hours: tuple[int, ...] = field(default=(0, 12), validator=_hours)
+    pool_set: int = _size(8, 2, 10_000)
+    pool_hours: int = _size(24, 1, 168)
+    tick_seconds: float = field(default=30.0, validator=_between(0.1, 3_600))
+
+    def __attrs_post_init__(self) -> None:
+        if self.defer_min_seconds > self.defer_max_seconds:
+            raise ValueError("defer_min_seconds must not be above defer_max_seconds")
+
+
+@frozen
+class Relay:
+    """How released mail is taken to the gateways, and for how long it is tried."""
+
+    connections_per_gateway: int = _size(2, 1, 100)
+    connect_seconds: float = field(default=120.0, validator=_between(0.1, 3_600))
+    reply_seconds: float = field(default=300.0, validator=_between(0.1, 7_200))
+    away_seconds: float = field(default=300.0, validator=_between(0.1, 86_400))
+    at_once: int = _size(16, 1, 1_000)
+    retry_first_seconds: int = _size(900, 1, 86_400)
+    retry_longest_seconds: int = _size(21_600, 1, 604_800)
+    give_up_seconds: int = _size(432_000, 60, 2_592_000)
+
+
+@frozen
+class Gateway:
+    """A way to the Internet. `pin` is its public key's; without one there is no TLS."""
+
+    endpoint: str
+    pin: str = field(default="", validator=_pin)
+    lmtp: bool = False
+
+
+@frozen
+class Metrics:
+    """Where counters are shown: a place of this machine only."""
+
+    listen: tuple[str, ...] = field(
+        default=("tcp:9125:interface=127.0.0.1",), validator=_endpoints
+    )
+
+
+@frozen
 class Limits:
     """Every bound of the servers, the washing and the store."""
 
@@ -171,6 +273,8 @@ class Limits:
     wash_memory: int = _size(134_217_728, 65_536)
     inline_bytes: int = _size(65_536, 0, 1_048_576)
     writes_waiting: int = _size(10_000, 10)
+    # Mail for the Internet.
+    queue_messages: int = _size(200_000, 1)
 
 
 @frozen
@@ -184,6 +288,11 @@ class Config:
     mailboxes: Mailboxes = Factory(Mailboxes)
     accounts: Accounts = Factory(Accounts)
     aliases: dict[str, str] = Factory(dict)
+    quota: Quota = Factory(Quota)
+    delays: Delays = Factory(Delays)
+    relay: Relay = Factory(Relay)
+    gateways: tuple[Gateway, ...] = ()
+    metrics: Metrics | None = None
     limits: Limits = Factory(Limits)
     source: str = field(default=BUILT_IN, kw_only=True)
 
@@ -268,6 +377,9 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(
         lambda kind: kind == tuple[str, ...], _strings
     )
+    converter.register_structure_hook_func(
+        lambda kind: kind == tuple[int, ...], _whole_numbers
+    )
     return converter
 
 
@@ -289,6 +401,12 @@ def _number(value: Any, _: Any) -> float:
 def _strings(value: Any, _: Any) -> tuple[str, ...]:
     if type(value) is not list or not all(type(item) is str for item in value):
         raise ValueError('must be a list of texts, as in ["…", "…"]')
+    return tuple(value)
+
+
+def _whole_numbers(value: Any, _: Any) -> tuple[int, ...]:
+    if type(value) is not list or not all(type(item) is int for item in value):
+        raise ValueError("must be a list of whole numbers, as in [0, 12]")
     return tuple(value)
 
 

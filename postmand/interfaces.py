@@ -23,7 +23,8 @@ class Credential:
     """What the store keeps to check a password, and to open an account's keys with it.
 
     `version` grows with every change of password or state: a login remembered under
-    an older version is worth nothing.
+    an older version is worth nothing. `delay` is the member's choice of when mail for
+    the Internet leaves ("" is the node's default), `created_day` counts from 1970.
     """
 
     account: int
@@ -31,6 +32,8 @@ class Credential:
     version: int
     disabled: bool
     display_name: str
+    created_day: int
+    delay: str
     public_key: bytes
     salt: bytes
     passes: int
@@ -109,6 +112,40 @@ class Stored:
     more: IChunks | None = None
 
 
+@frozen
+class Outgoing:
+    """A washed message for the Internet before its release: it tells no time.
+
+    `fields` are the header's in canonical order, without Date and Message-ID;
+    `message_id` is the one given out; `body` as in Copy. It leaves at the tick after
+    `due` (seconds since 1970-01-01 UTC, by the queue's clock), or, when `pooled`, with
+    enough others before that.
+    """
+
+    account: int
+    name: str
+    recipients: tuple[bytes, ...]
+    fields: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    message_id: bytes = field(repr=False)
+    body: Sequence[bytes] = field(repr=False)
+    due: int
+    pooled: bool = False
+
+
+@frozen
+class Spending:
+    """Internet recipients to be paid for in the transaction that accepts a message."""
+
+    account: int
+    created_day: int
+    recipients: int
+    now: int
+
+
+class QuotaSpentError(Exception):
+    """Another session spent what this one had reserved."""
+
+
 class MailboxFullError(Exception):
     """A recipient's mailbox has no room; the first argument is the account's name.
 
@@ -163,13 +200,17 @@ class IMailboxes(Interface):
     """The members' mailboxes: sealed on arrival, opened with the member's key only."""
 
     def deliver(
-        copies: Sequence[Copy], remember: Mapping[bytes, bytes]
+        copies: Sequence[Copy],
+        remember: Mapping[bytes, bytes],
+        outgoing: Outgoing | None = None,
+        spending: Spending | None = None,
     ) -> Deferred[None]:
         """Put every copy into its mailbox in one transaction, synced when it fires.
 
         `remember` maps tags of given-out Message-IDs to the sealed ids the client used
-        (see IThreads); its rows join the same transaction. All or nothing: fails with
-        MailboxFullError, NoSuchMailboxError or StoreBusyError, and then nothing is
+        (see IThreads); its rows, the `outgoing` message's and what it costs join the
+        same transaction. All or nothing: fails with MailboxFullError,
+        NoSuchMailboxError, QuotaSpentError or StoreBusyError, and then nothing is
         kept.
         """
 

@@ -7,7 +7,7 @@ messages. Every function here runs inside a transaction of its caller.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 
 from attrs import field, frozen
@@ -33,9 +33,19 @@ class Arrival:
     body: bytes | None
 
 
+Step = Callable[[sqlite3.Connection], Iterable[str]]
+"""Changes what is no mailbox's; returns the files that nothing names any more.
+
+It may run more than once, each time after a rollback, and may raise the job's error.
+"""
+
+
 @frozen
 class Changes:
-    """The changes of one job. `remember` maps tags to sealed ids (see IThreads)."""
+    """The changes of one job. `remember` maps tags to sealed ids (see IThreads).
+
+    `steps` run last, in their order; `files` are the new ones that their rows name.
+    """
 
     arrivals: Sequence[Arrival] = ()
     remember: Mapping[bytes, bytes] = field(factory=dict)
@@ -43,6 +53,13 @@ class Changes:
     remove_from: int = 0
     remove: Sequence[int] = ()
     forget_before: int | None = None
+    steps: Sequence[Step] = ()
+    files: Sequence[str] = ()
+
+    @property
+    def names_files(self) -> bool:
+        """Whether rows will name files written for this job."""
+        return bool(self.files) or any(one.file is not None for one in self.arrivals)
 
 
 class MismatchError(Exception):
@@ -134,6 +151,8 @@ def write(
             unnamed += _remove(connection, changes.remove_from, changes.remove)
         if changes.forget_before is not None:
             connection.execute(_FORGET, (changes.forget_before,))
+        for step in changes.steps:
+            unnamed += step(connection)
     return unnamed
 
 

@@ -1,6 +1,7 @@
 """The tables. Each column's comment says in one sentence what it holds.
 
-No column holds a time finer than a day, a peer, or the last use of anything.
+No column holds a peer or the last use of anything, and none a time finer than a day but
+the one at which queued mail is due, which is random for who did not choose it.
 """
 
 from __future__ import annotations
@@ -62,6 +63,13 @@ accounts = Table(
         Integer,
         nullable=False,
         comment="A count of the changes made to this row by its owner or operator.",
+    ),
+    Column(
+        "delay",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="The member's choice of when mail for the Internet leaves, or nothing.",
     ),
     Column(
         "public_key",
@@ -217,3 +225,186 @@ thread_ids = Table(
     sqlite_strict=True,
 )
 Index("thread_ids_by_day", thread_ids.c.expires_day)
+
+# Mail for the Internet. All numbers are random: rows lie in no order of time.
+queue_bodies = Table(
+    "queue_bodies",
+    metadata,
+    Column(
+        "id",
+        WIDE,
+        primary_key=True,
+        autoincrement=False,
+        comment="A random number.",
+    ),
+    Column(
+        "file",
+        Text,
+        comment="The random name of the file with a long body; empty for a short one.",
+    ),
+    Column(
+        "body",
+        LargeBinary,
+        comment="A short body, sealed and padded; empty where the body is a file.",
+    ),
+    sqlite_strict=True,
+)
+Index(
+    "queue_bodies_by_file",
+    queue_bodies.c.file,
+    unique=True,
+    sqlite_where=queue_bodies.c.file.is_not(None),
+    postgresql_where=queue_bodies.c.file.is_not(None),
+)
+
+queue_items = Table(
+    "queue_items",
+    metadata,
+    Column(
+        "id",
+        WIDE,
+        primary_key=True,
+        autoincrement=False,
+        comment="A random number; a message gets others at its release.",
+    ),
+    Column(
+        "body_id",
+        WIDE,
+        ForeignKey("queue_bodies.id"),
+        nullable=False,
+        comment="The body of the message.",
+    ),
+    Column(
+        "stage",
+        Integer,
+        nullable=False,
+        comment="0 waits for its time, 1 waits in the pool, 2 is on its way.",
+    ),
+    Column(
+        "held",
+        Integer,
+        nullable=False,
+        comment="1 if the operator holds it back, else 0.",
+    ),
+    Column(
+        "trying",
+        Integer,
+        nullable=False,
+        comment="1 while a gateway is being asked to take it, else 0.",
+    ),
+    Column(
+        "due",
+        WIDE,
+        nullable=False,
+        comment="The minute at which it is due, in seconds since 1970-01-01 UTC.",
+    ),
+    Column(
+        "owner",
+        LargeBinary,
+        comment="In the pool: a keyed hash of the account; the key is the node's.",
+    ),
+    Column(
+        "size_class",
+        Integer,
+        comment="In the pool: which of a few classes of size it belongs to.",
+    ),
+    Column(
+        "sealed_key",
+        LargeBinary,
+        nullable=False,
+        comment="The card's key, sealed to the node's public key.",
+    ),
+    Column(
+        "card",
+        LargeBinary,
+        nullable=False,
+        comment="Envelope, header block and all else of the message, sealed, padded.",
+    ),
+    sqlite_strict=True,
+)
+Index(
+    "queue_items_by_due",
+    queue_items.c.stage,
+    queue_items.c.held,
+    queue_items.c.due,
+)
+Index(
+    "queue_items_in_pool",
+    queue_items.c.owner,
+    queue_items.c.size_class,
+    queue_items.c.due,
+    sqlite_where=queue_items.c.owner.is_not(None),
+    postgresql_where=queue_items.c.owner.is_not(None),
+)
+Index("queue_items_by_body", queue_items.c.body_id)
+Index(
+    "queue_items_trying",
+    queue_items.c.trying,
+    sqlite_where=queue_items.c.trying == 1,
+    postgresql_where=queue_items.c.trying == 1,
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column(
+        "tag",
+        LargeBinary,
+        primary_key=True,
+        comment="A keyed hash of the account; the key is the node's.",
+    ),
+    Column(
+        "sealed",
+        LargeBinary,
+        nullable=False,
+        comment="What the account used and bought, sealed with the node's key.",
+    ),
+    Column(
+        "expires_day",
+        Integer,
+        nullable=False,
+        comment="The day after which the row is forgotten, in days since 1970-01-01.",
+    ),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+Index("standings_by_day", standings.c.expires_day)
+
+stamps = Table(
+    "stamps",
+    metadata,
+    Column(
+        "tag",
+        LargeBinary,
+        primary_key=True,
+        comment="A keyed hash of a stamp that bought something; the key is the node's.",
+    ),
+    Column(
+        "expires_day",
+        Integer,
+        nullable=False,
+        comment="The day after which the row is forgotten, in days since 1970-01-01.",
+    ),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+Index("stamps_by_day", stamps.c.expires_day)
+
+node_keys = Table(
+    "node_keys",
+    metadata,
+    Column(
+        "name",
+        Text,
+        primary_key=True,
+        comment="What the key is for, as in dkim.",
+    ),
+    Column(
+        "sealed",
+        LargeBinary,
+        nullable=False,
+        comment="The key, sealed with the node's key.",
+    ),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)

@@ -184,11 +184,7 @@ class Writer:
 
     def _commit(self, connection: sqlite3.Connection, batch: Sequence[_Work]) -> None:
         """Sync what the rows name, then the rows."""
-        if any(
-            arrival.file is not None
-            for work in batch
-            for arrival in work.changes.arrivals
-        ):
+        if any(work.changes.names_files for work in batch):
             self._bodies.sync()
         connection.execute("COMMIT")
 

@@ -43,6 +43,8 @@ class _Account:
     password: bytes
     disabled: bool = False
     used: int = 0
+    created_day: int = 0
+    delay: str = ""
 
 
 @frozen
@@ -96,6 +98,8 @@ class MemoryAccounts:
                 version=member.version,
                 disabled=account.disabled,
                 display_name=member.display_name,
+                created_day=account.created_day,
+                delay=account.delay,
                 public_key=member.public_key,
                 salt=b"",
                 passes=1,

@@ -1,0 +1,1 @@
+"""How mail leaves the queue: to the gateways that take it to the Internet."""
