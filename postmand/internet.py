@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 
 
 @frozen
+class Outbound:
+    """An address on the Internet, good for an envelope; `left` of the quota remain."""
+
+    address: bytes
+    left: int
+
+
+@frozen
+class Desk:
+    """An address at which the node itself answers, by the name before the @."""
+
+    name: str
+
+
+@frozen
 class Pooled:
     """What the pool sees of a message that waits in it.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
@@ -14,8 +15,12 @@ from twisted.cred.portal import Portal
 from twisted.internet.threads import deferToThread
 from twisted.python import usage
 
+from postmand.abroad import Clocks, node_keys
+from postmand.abroad import parts as abroad_parts
 from postmand.config import Config, ConfigError, load
+from postmand.counts import Counts
 from postmand.message.limits import Limits as MessageLimits
+from postmand.metrics import Gauges, LagProbe, MetricsFactory, Published
 from postmand.postoffice import Maildrop, OfficeSettings, PostOffice, Submitter
 from postmand.queue.spool import Memory, Spool
 from postmand.randomness import PooledRandom
@@ -28,11 +33,13 @@ from postmand.services import (
     Listener,
     OnStop,
     Stack,
+    StoreReactor,
     Threads,
     allow_files,
     endpoint_for,
 )
 from postmand.store.database import StoreInUseError
+from postmand.store.nodekeys import NodeKeys
 from postmand.store.opening import Store, open_store
 from postmand.store.settings import Settings
 from postmand.store.upgrade import NewerSchemaError
@@ -40,6 +47,9 @@ from postmand.store.upgrade import NewerSchemaError
 if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.interfaces import IProtocolFactory
+
+
+CLOCKS = Clocks()
 
 
 class Options(usage.Options):
@@ -57,6 +67,9 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor  # noqa: PLC0415 (importing installs one)
 
+    # Twisted's timers go by the wall's clock: set back an hour, it would stop them all
+    # for as long. Whoever wants the time of day asks `Clocks.wall`.
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
     try:
         config = load(options["config"])
         allow_files(config.limits.connections)
@@ -65,25 +78,36 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"postmand: {error}") from None
 
 
-def node(config: Config, reactor: Any) -> Stack:
+def node(config: Config, reactor: Any, clocks: Clocks = CLOCKS) -> Stack:
     """Wire a node. Opens the store, which blocks; listens once it is started."""
     # The threads of the store want the interpreter for moments only, and often: with
     # CPython's 5 ms a reply waits for them (measured: a fifth more mail a second).
     sys.setswitchinterval(0.0005)
     listening = _endpoints(config, reactor)
     limits = config.limits
-    store = _store(config, reactor)
+    store, keys = _store(config, StoreReactor(reactor.callFromThread, clocks.wall))
     argon2 = Threads(limits.argon2_threads, reactor, "argon2", niceness=10)
     washing = Threads(limits.wash_threads, reactor, "washing")
-    random = PooledRandom()
+    random, counts = PooledRandom(), Counts()
+    abroad = keys and abroad_parts(
+        config,
+        store,
+        keys,
+        reactor,
+        clocks=clocks,
+        random=random,
+        in_thread=washing,
+        counts=counts,
+    )
     office = PostOffice(
         _office_settings(config),
         store.accounts,
         store.mailboxes,
         store.threads,
-        seconds=reactor.seconds,
+        seconds=clocks.wall,
         random=random,
         in_thread=washing,
+        abroad=abroad.office if abroad else None,
     )
     checker = Checker(
         store.accounts, store.keyring, argon2, reactor, config.accounts, limits, random
@@ -101,18 +125,26 @@ def node(config: Config, reactor: Any) -> Stack:
     factories: dict[str, IProtocolFactory] = {}
     if config.submission is not None:
         factories["submission"] = SubmissionFactory(
-            config.submission, limits, reactor, new_spool, gate
+            config.submission, limits, reactor, new_spool, gate, counts
         )
     if config.pop3 is not None:
         factories["pop3"] = Pop3Factory(limits, reactor, gate)
+    probes: list[IService] = []
+    if config.metrics is not None:
+        lag = LagProbe(reactor)
+        published = Published(counts, Gauges(lag=lag.take))
+        factories["metrics"] = MetricsFactory(published, reactor)
+        probes = [lag, TimerService(config.delays.tick_seconds, published.publish)]
 
     whole = Stack()  # type: ignore[no-untyped-call]
     for service in (
         OnStop(lambda: deferToThread(store.close)),
         argon2,
         washing,
+        *([abroad.running] if abroad else []),
         TimerService(60.0, checker.forget),
-        TimerService(86_400.0, store.forget_threads),
+        TimerService(86_400.0, store.forget),
+        *probes,
         *(Listener(where, factories[section]) for section, where in listening),
     ):
         service.setServiceParent(whole)
@@ -121,7 +153,11 @@ def node(config: Config, reactor: Any) -> Stack:
 
 def _endpoints(config: Config, reactor: Any) -> list[tuple[str, Any]]:
     """Return (section, endpoint) for every place to listen at; all are free."""
-    sections = {"submission": config.submission, "pop3": config.pop3}
+    sections = {
+        "submission": config.submission,
+        "pop3": config.pop3,
+        "metrics": config.metrics,
+    }
     found = [
         (name, endpoint_for(reactor, f"{config.source}: [{name}] listen", text))
         for name, section in sections.items()
@@ -144,11 +180,23 @@ def _endpoints(config: Config, reactor: Any) -> list[tuple[str, Any]]:
     return found
 
 
-def _store(config: Config, reactor: Any) -> Store:
+def _url(config: Config) -> str:
+    return f"sqlite:///{config.database}"
+
+
+def _opened(config: Config, reactor: StoreReactor) -> tuple[Store, NodeKeys | None]:
+    """Open the node's key, where it needs one, and the store."""
+    keys = node_keys(config, _url(config))
+    settings = Settings.from_config(config)
+    key = None if keys is None else keys.key
+    store = open_store(_url(config), config.state, settings, reactor, node_key=key)
+    return store, keys
+
+
+def _store(config: Config, reactor: StoreReactor) -> tuple[Store, NodeKeys | None]:
     """Open the store; what the disk has against it becomes one line with the mend."""
-    url = f"sqlite:///{config.database}"
     try:
-        return open_store(url, config.state, Settings.from_config(config), reactor)
+        return _opened(config, reactor)
     except StoreInUseError:
         where, mend = config.state, "another postmand runs on it; stop that one first"
     except NewerSchemaError:
@@ -169,7 +217,7 @@ def _office_settings(config: Config) -> OfficeSettings:
     return OfficeSettings(
         host_name=host_name.encode(),
         mail_domain=config.node.mail_domain.encode(),
-        routing=Routing(config.domains, config.aliases),
+        routing=Routing(config.domains, config.aliases, bool(config.gateways)),
         message=MessageLimits(
             header_bytes=limits.header_bytes,
             fields=limits.header_fields,

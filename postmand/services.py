@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -103,6 +104,14 @@ class OnStop(Service):
         """Call it."""
         super().stopService()  # type: ignore[no-untyped-call]
         return self._function()
+
+
+@frozen
+class StoreReactor:
+    """What the store needs of a reactor, and the time of day."""
+
+    callFromThread: Callable[..., Any]
+    seconds: Callable[[], float]
 
 
 class Listener(Service):

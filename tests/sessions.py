@@ -36,6 +36,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from postmand.config import Accounts, Config, Limits, Node, Pop3, Submission
+from postmand.counts import Counts
 from postmand.interfaces import Member, Recipient
 from postmand.message.limits import Limits as MessageLimits
 from postmand.postoffice import Maildrop, OfficeSettings, PostOffice, Submitter
@@ -423,7 +424,12 @@ class House:
         }
         self.gate = Gate(Portal(Realm(avatars), [self.checker]), config.domains)
         self.smtp = SubmissionFactory(
-            self.submission, self.limits, self.clock, self.new_spool, self.gate
+            self.submission,
+            self.limits,
+            self.clock,
+            self.new_spool,
+            self.gate,
+            Counts(),
         )
         self.pop3 = Pop3Factory(self.limits, self.clock, self.gate)
 

@@ -29,7 +29,7 @@ class Store(MemoryStore):
         """Note it."""
         self.closed += 1
 
-    def forget_threads(self) -> None:
+    def forget(self) -> None:
         """Do nothing."""
 
 

@@ -69,7 +69,7 @@ class OpeningTests(MailboxCase):
             self.store.accounts.recipient("jondoe"),
             self.store.mailboxes.deliver(copies, {}),
             self.store.mailboxes.entries(self.jondoe),
-            self.store.forget_threads(),
+            self.store.forget(),
         ):
             self.failureResultOf(asked, StoreBusyError)
         self.store.close()

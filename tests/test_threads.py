@@ -76,10 +76,10 @@ class ThreadRowsTests(RealStoreCase):
         self.assertEqual(days, [(DAY + 30,)])
         self.loop.day = DAY + 30
         self.remember(self.jondoe, b"<used@pc>")
-        self.get(self.store.forget_threads())
+        self.get(self.store.forget())
         self.assertEqual(len(self.query("SELECT tag FROM thread_ids")), 2)
         self.loop.day = DAY + 31
-        self.get(self.store.forget_threads())
+        self.get(self.store.forget())
         own = self.get(self.threads.own(self.jondoe, [b"<old@pc>", b"<used@pc>"]))
         self.assertEqual(list(own), [b"<used@pc>"])
 

@@ -12,6 +12,9 @@ from postmand.store.registry import Account, NoSuchAccountError, Registry
 
 DAY_SECONDS = 86_400
 
+# The word that gives a choice of delay back to the node.
+DEFAULT = "default"
+
 _WRITE_IT_DOWN = (
     "This is the recovery code of {name}. Write it down and keep it safe: it is shown "
     "this once, and without it a forgotten password loses the mailbox."
@@ -61,6 +64,9 @@ def list_all(call: Call) -> int:
 def show(call: Call) -> int:
     """Print all that the node can tell of one account."""
     account = call.registry().show(call.options.name)
+    if call.options.json:
+        call.terminal.say(json.dumps(_table(account), indent=2))
+        return 0
     limit = call.config.mailboxes.max_bytes
     rows = {
         "name": account.name,
@@ -68,6 +74,7 @@ def show(call: Call) -> int:
         "display name": account.display_name or "(none)",
         "state": _state(account),
         "made": _day(account),
+        "delay": account.delay or _default_delay(call),
         "messages": str(account.messages),
         "used": f"{octets(account.used_bytes)} of {octets(limit)}",
     }
@@ -97,6 +104,15 @@ def set_display_name(call: Call) -> int:
     """Set the name that stands beside the address; an empty one removes it."""
     call.registry().set_display_name(call.options.name, call.options.text)
     call.terminal.say(f"the display name of {call.options.name} is set")
+    return 0
+
+
+def set_delay(call: Call) -> int:
+    """Set when mail for the Internet leaves, or have the node decide again."""
+    name, chosen = call.options.name, call.options.delay
+    call.registry().set_delay(name, "" if chosen == DEFAULT else chosen)
+    shown = _default_delay(call) if chosen == DEFAULT else chosen
+    call.terminal.say(f"the delay of {name} is set: {shown}")
     return 0
 
 
@@ -182,6 +198,10 @@ def _state(account: Account) -> str:
     return "disabled" if account.disabled else "open"
 
 
+def _default_delay(call: Call) -> str:
+    return f"{DEFAULT} ({call.config.delays.default})"
+
+
 def _day(account: Account) -> str:
     moment = datetime.fromtimestamp(account.created_day * DAY_SECONDS, UTC)
     return moment.date().isoformat()
@@ -194,5 +214,6 @@ def _table(account: Account) -> dict[str, str | int]:
         "used_bytes": account.used_bytes,
         "messages": account.messages,
         "made": _day(account),
+        "delay": account.delay or DEFAULT,
         "display_name": account.display_name,
     }

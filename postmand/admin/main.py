@@ -14,6 +14,7 @@ from postmand.admin import accounts, doctor, export
 from postmand.admin.call import Call, Command
 from postmand.admin.faults import EXPECTED, explain
 from postmand.admin.terminal import Terminal, printable, standard
+from postmand.config import DELAYS
 
 FAILED = 1
 USAGE = 2
@@ -26,6 +27,7 @@ _CODE_AND_NEW = "read from standard input: the recovery code, then the new passw
 # name, what runs, what it says of itself, and its options beside NAME.
 _Option = tuple[str, dict[str, Any]]
 _FLAG = {"action": "store_true"}
+_JSON = {**_FLAG, "help": "as JSON, for programs"}
 _ACCOUNT: tuple[tuple[str, Command, str, tuple[_Option, ...]], ...] = (
     (
         "add",
@@ -43,7 +45,7 @@ _ACCOUNT: tuple[tuple[str, Command, str, tuple[_Option, ...]], ...] = (
             ),
         ),
     ),
-    ("show", accounts.show, "show one account", ()),
+    ("show", accounts.show, "show one account", (("--json", _JSON),)),
     (
         "passwd",
         accounts.passwd,
@@ -61,6 +63,22 @@ _ACCOUNT: tuple[tuple[str, Command, str, tuple[_Option, ...]], ...] = (
         accounts.set_display_name,
         "set the name that stands beside the address",
         (("text", {"metavar": "TEXT", "help": 'the name; "" removes it'}),),
+    ),
+    (
+        "delay",
+        accounts.set_delay,
+        "set when an account's mail for the Internet leaves",
+        (
+            (
+                "delay",
+                {
+                    "metavar": "DELAY",
+                    "choices": (*DELAYS, accounts.DEFAULT),
+                    "help": f"one of {', '.join(DELAYS)}; {accounts.DEFAULT} leaves it "
+                    "to the node's configuration",
+                },
+            ),
+        ),
     ),
     ("disable", accounts.disable, "close an account; its mailbox stays", ()),
     ("enable", accounts.enable, "open a disabled account again", ()),
@@ -138,7 +156,7 @@ def parser() -> ArgumentParser:
 
 def _add_account(commands: Any) -> None:
     listing = commands.add_parser("list", help="list all accounts")
-    listing.add_argument("--json", **_FLAG, help="as JSON, for programs")
+    listing.add_argument("--json", **_JSON)
     listing.set_defaults(run=accounts.list_all)
     for name, run, what, options in _ACCOUNT:
         command = commands.add_parser(name, help=what, description=what)

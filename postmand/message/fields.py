@@ -6,7 +6,7 @@ author and thread stay.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from attrs import field, frozen
 
@@ -16,7 +16,9 @@ from postmand.message.headers import Header, fold
 
 Field = tuple[bytes, bytes]
 
-_NOBODY = b"undisclosed-recipients:;"
+NOBODY = b"undisclosed-recipients:;"
+"""The body of a To field without anybody in it."""
+
 _THREAD = ((b"In-Reply-To", b"in-reply-to"), (b"References", b"references"))
 _ATEXT = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~ "
@@ -58,7 +60,7 @@ class Threads:
 def submitted(header: Header, identity: Identity, threads: Threads) -> Iterator[Field]:
     """Yield the fields of a member's message, but for Date, Message-ID and MIME's."""
     yield b"From", fold(b"From", _mailbox_words(identity.mailbox))
-    yield b"To", _addresses(b"To", header, identity) or _NOBODY
+    yield b"To", _addresses(b"To", header, identity) or NOBODY
     copies = _addresses(b"Cc", header, identity)
     if copies:
         yield b"Cc", copies
@@ -95,20 +97,30 @@ def _thread(header: Header, threads: Threads) -> Iterator[Field]:
             yield name, fold(name, ids)
 
 
-def _addresses(name: bytes, header: Header, identity: Identity) -> bytes:
-    """Return the body of an address field, b"" where nobody is left in it."""
+def addresses(name: bytes, entries: Iterable[Mailbox | Group]) -> bytes:
+    """Return the body of the address field `name`, b"" where nobody is in it.
+
+    What no 7-bit header can hold is shown as a name (RFC 6857 3.1.8).
+    """
     words: list[bytes] = []
-    for value in header.every(name.lower()):
-        for entry in parse_list(value):
-            members = entry.members if isinstance(entry, Group) else (entry,)
-            shown = [_shown(member, identity) for member in members]
-            if isinstance(entry, Group):
-                _append(words, _group_words(entry.name, shown))
-                # No group stands in a group (RFC 6857 makes one of these).
-                shown = [member for member in shown if not _is_ascii(member)]
-            for member in shown:
-                _append(words, _mailbox_words(member))
+    for entry in entries:
+        members: Iterable[Mailbox] = (entry,) if isinstance(entry, Mailbox) else ()
+        if isinstance(entry, Group):
+            _append(words, _group_words(entry.name, entry.members))
+            # No group stands in a group (RFC 6857 makes one of these).
+            members = [member for member in entry.members if not _is_ascii(member)]
+        for member in members:
+            _append(words, _mailbox_words(member))
     return fold(name, words)
+
+
+def _addresses(name: bytes, header: Header, identity: Identity) -> bytes:
+    entries = (
+        _shown(entry, identity)
+        for value in header.every(name.lower())
+        for entry in parse_list(value)
+    )
+    return addresses(name, entries)
 
 
 def _append(words: list[bytes], more: list[bytes]) -> None:
@@ -121,13 +133,20 @@ def _is_ascii(mailbox: Mailbox) -> bool:
     return bytes(mailbox.address).isascii()
 
 
-def _shown(mailbox: Mailbox, identity: Identity) -> Mailbox:
-    """Return the mailbox, the member's own always the same."""
+def _shown(entry: Mailbox | Group, identity: Identity) -> Mailbox | Group:
+    """Return the entry, the member's own mailbox always the same in it."""
+    if isinstance(entry, Group):
+        members = tuple(_own(member, identity) for member in entry.members)
+        return Group(entry.name, members)
+    return _own(entry, identity)
+
+
+def _own(mailbox: Mailbox, identity: Identity) -> Mailbox:
     own = mailbox.address in identity.own or mailbox.address == identity.address
     return identity.mailbox if own else mailbox
 
 
-def _group_words(name: str, members: list[Mailbox]) -> list[bytes]:
+def _group_words(name: str, members: Iterable[Mailbox]) -> list[bytes]:
     """Return a group as words; one without a name is a plain list."""
     words = _phrase(name)
     if words and encoded.is_plain(name):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
+import idna
 from attrs import frozen
 
 from postmand.rules.verdict import Verdict
@@ -17,12 +19,26 @@ NO_INTERNET = Verdict(
     "5.7.1",
     "This node does not relay to the Internet; write to members of it only",
 )
+BAD_DOMAIN = Verdict(
+    "bad-domain",
+    550,
+    "5.1.2",
+    "That domain is not on the Internet; check the address",
+)
 MAILBOX_FULL = Verdict(
     "mailbox-full", 452, "4.2.2", "The recipient's mailbox is full; try again later"
 )
 TOO_LARGE_FOR_MAILBOX = Verdict(
     "too-large-for-mailbox", 552, "5.2.2", "The message is larger than a mailbox holds"
 )
+
+
+# Labels as host names have them (RFC 1123 2.1), of which the last is no number.
+_LABEL = rb"[0-9a-z_](?:[0-9a-z_-]{0,61}[0-9a-z])?"
+_NAME = re.compile(rb"(?:" + _LABEL + rb"\.)+(?=[^.]*[a-z])" + _LABEL)
+_LONGEST_NAME = 253
+# Names that never lead to a mail server of the Internet (RFC 6761, RFC 7686).
+_ELSEWHERE = frozenset({b"i2p", b"onion", b"local", b"localhost", b"invalid"})
 
 
 @frozen
@@ -33,21 +49,52 @@ class Local:
 
 
 @frozen
+class Internet:
+    """A mailbox elsewhere: `domain` is in ASCII (RFC 5891), lower case."""
+
+    domain: bytes
+
+
+@frozen
 class Routing:
-    """What a node takes for its own: its domains, and aliases by lower-case name."""
+    """What a node takes for its own: its domains, and aliases by lower-case name.
+
+    `relays` tells whether it knows a way to the Internet.
+    """
 
     domains: frozenset[bytes]
     aliases: Mapping[str, str]
+    relays: bool = False
 
-    def route(self, local: bytes, domain: bytes) -> Local | Verdict:
+    def route(self, local: bytes, domain: bytes) -> Local | Internet | Verdict:
         """Return where `local`@`domain` (canonical, lower case) leads.
 
         An empty domain is the node's own: `RCPT TO:<postmaster>` (RFC 5321 4.5.1).
         """
         if domain and domain not in self.domains:
-            return NO_INTERNET
+            return self._abroad(domain)
         try:
             name = local.decode("ascii")
         except UnicodeDecodeError:
             return NO_SUCH_USER
         return Local(self.aliases.get(name, name))
+
+    def _abroad(self, domain: bytes) -> Internet | Verdict:
+        if not self.relays:
+            return NO_INTERNET
+        name = _in_ascii(domain)
+        if name is None or name.rpartition(b".")[2] in _ELSEWHERE:
+            return BAD_DOMAIN
+        return Internet(name)
+
+
+def _in_ascii(domain: bytes) -> bytes | None:
+    """Return a host name as DNS has it; None for literals and for what is none."""
+    if not domain.isascii():
+        try:
+            domain = idna.encode(domain.decode("utf-8"), uts46=True)
+        except (idna.IDNAError, UnicodeDecodeError):
+            return None
+    if len(domain) > _LONGEST_NAME or not _NAME.fullmatch(domain):
+        return None
+    return domain

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from postmand.config import Limits
+    from postmand.counts import Counts
 
 Answer = Coroutine[Any, Any, None] | None
 Accepted = TypeVar("Accepted")
@@ -77,6 +78,7 @@ class ESMTP(Dialogue, Generic[Accepted]):
         limits: Limits,
         reactor: IReactorTime,
         new_spool: Callable[[], Spool],
+        counts: Counts,
     ) -> None:
         super().__init__(limits, reactor)
         self.host_name = host_name
@@ -86,6 +88,7 @@ class ESMTP(Dialogue, Generic[Accepted]):
         self.hello = False
         self.extended = False
         self._new_spool = new_spool
+        self._counts = counts
         self._intake: Intake | None = None
         self._next: Callable[[bytes], Answer] | None = None
 
@@ -109,6 +112,13 @@ class ESMTP(Dialogue, Generic[Accepted]):
         """Keep the message for all its recipients; None means: kept, on disk."""
         raise NotImplementedError
 
+    def dropped(self) -> None:
+        """Learn that a transaction ended, and that nothing of it will be accepted."""
+
+    def welcome(self, accepted: Accepted) -> str:  # noqa: ARG002 - a subclass's
+        """Return what a recipient's 250 says."""
+        return "Ok"
+
     # Replies.
 
     def reply(self, code: int, enhanced: str, text: str) -> None:
@@ -120,6 +130,7 @@ class ESMTP(Dialogue, Generic[Accepted]):
 
     def refuse(self, verdict: Verdict) -> None:
         """Speak a refusal by policy and count it."""
+        self._counts.count("refused", verdict.reason)
         self.reply(verdict.code, verdict.enhanced, verdict.text)
         self.refused()
 
@@ -169,7 +180,9 @@ class ESMTP(Dialogue, Generic[Accepted]):
 
     def reset(self) -> None:
         """Drop the transaction."""
-        self.transaction = None
+        if self.transaction is not None:
+            self.transaction = None
+            self.dropped()
 
     def _ehlo(self, argument: bytes) -> None:
         if not argument:
@@ -285,12 +298,14 @@ class ESMTP(Dialogue, Generic[Accepted]):
         self, transaction: Transaction[Accepted], address: Address
     ) -> None:
         answer = await self.recipient(address, transaction.size)
-        if isinstance(answer, Verdict):
+        if self.transaction is not transaction:
+            self.dropped()  # the connection went meanwhile
+        elif isinstance(answer, Verdict):
             self.refuse(answer)
-            return
-        transaction.recipients.append(answer)
-        self.fine()
-        self.reply(250, "2.1.5", "Ok")
+        else:
+            transaction.recipients.append(answer)
+            self.fine()
+            self.reply(250, "2.1.5", self.welcome(answer))
 
     def _data(self, argument: bytes) -> None:
         transaction = self.transaction
@@ -337,11 +352,14 @@ class ESMTP(Dialogue, Generic[Accepted]):
         transaction, self.transaction = self.transaction, None
         try:
             verdict = intake.verdict(bare_lf_is_refused=self.bare_lf_is_refused)
-            if verdict is None and transaction is not None:
+            if verdict is not None:
+                self.dropped()
+            elif transaction is not None:
                 verdict = await self.accept(transaction, intake.spool)
         finally:
             intake.spool.close()
         if verdict is None:
+            self._counts.count("accepted")
             self.fine()
             self.reply(250, "2.0.0", "Ok: kept")
         else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from zope.interface import Interface
 
 from postmand.interfaces import Recipient
+from postmand.internet import Desk, Outbound
 from postmand.message.address import Address
 from postmand.queue.spool import Spool
 from postmand.rules.verdict import Verdict
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from postmand.config import Limits, Submission
+    from postmand.counts import Counts
 
 NOT_YOURS = Verdict(
     "not-your-address",
@@ -34,20 +36,30 @@ LOGIN_FIRST = Verdict(
 )
 
 
+Accepted = Recipient | Outbound | Desk
+"""What a recipient's address is found to be."""
+
+
 class ISubmitter(Interface):
-    """A member at the submission server (an avatar)."""
+    """A member at the submission server (an avatar), with one transaction at a time."""
 
     def is_own(address: Address) -> bool:
         """Whether the address is the member's, in either domain."""
 
-    async def recipient(address: Address, size: int) -> Recipient | Verdict:
-        """Judge a recipient for a message of `size` octets (0: not known yet)."""
+    async def recipient(address: Address, size: int) -> Accepted | Verdict:
+        """Judge a recipient for a message of `size` octets (0: not known yet).
 
-    async def accept(recipients: Iterable[Recipient], spool: Spool) -> Verdict | None:
+        One on the Internet is reserved of the member's quota.
+        """
+
+    async def accept(recipients: Iterable[Accepted], spool: Spool) -> Verdict | None:
         """Wash and keep the message; None means: on disk for all recipients."""
 
+    def dropped() -> None:
+        """Give back what was reserved: the transaction ended without a message."""
 
-class SubmissionServer(ESMTP[Recipient]):
+
+class SubmissionServer(ESMTP[Accepted]):
     """One session of a member's mail client."""
 
     bare_lf_is_refused = False
@@ -60,6 +72,7 @@ class SubmissionServer(ESMTP[Recipient]):
         reactor: IReactorTime,
         new_spool: Callable[[], Spool],
         gate: Gate,
+        counts: Counts,
         peer: str,
     ) -> None:
         super().__init__(
@@ -69,6 +82,7 @@ class SubmissionServer(ESMTP[Recipient]):
             limits,
             reactor,
             new_spool,
+            counts,
         )
         self._gate = gate
         self._peer = peer
@@ -87,19 +101,30 @@ class SubmissionServer(ESMTP[Recipient]):
             return NOT_YOURS
         return None
 
-    async def recipient(self, address: Address, size: int) -> Recipient | Verdict:
+    async def recipient(self, address: Address, size: int) -> Accepted | Verdict:
         """Ask the member's avatar."""
         if self._member is None:
             return LOGIN_FIRST
         return await self._member.recipient(address, size)
 
     async def accept(
-        self, transaction: Transaction[Recipient], spool: Spool
+        self, transaction: Transaction[Accepted], spool: Spool
     ) -> Verdict | None:
         """Ask the member's avatar."""
         if self._member is None:
             return LOGIN_FIRST
         return await self._member.accept(transaction.recipients, spool)
+
+    def dropped(self) -> None:
+        """Tell the member's avatar."""
+        if self._member is not None:
+            self._member.dropped()
+
+    def welcome(self, accepted: Accepted) -> str:
+        """Say what is left of the day's quota (guide 7.5)."""
+        if isinstance(accepted, Outbound):
+            return f"Ok, {accepted.left} Internet recipients left until 0:00 UTC"
+        return "Ok"
 
     def gone(self) -> None:
         """Let go of the member's keys, too."""
@@ -191,12 +216,14 @@ class SubmissionFactory(DialogueFactory):
         reactor: IReactorTime,
         new_spool: Callable[[], Spool],
         gate: Gate,
+        counts: Counts,
     ) -> None:
         super().__init__(limits)
         self._settings = settings
         self._reactor = reactor
         self._new_spool = new_spool
         self._gate = gate
+        self._counts = counts
 
     def session(self, peer: str) -> SubmissionServer:
         """Make a session."""
@@ -206,5 +233,6 @@ class SubmissionFactory(DialogueFactory):
             self._reactor,
             self._new_spool,
             self._gate,
+            self._counts,
             peer,
         )

@@ -15,17 +15,22 @@ from zope.interface import implementer
 from postmand.interfaces import (
     Copy,
     Entry,
-    IChunks,
     IMailboxes,
     MailboxFullError,
     Member,
+    Outgoing,
+    Spending,
+    StoreBusyError,
     Stored,
 )
 from postmand.store import reading
 from postmand.store.accounts import Accounts
 from postmand.store.bodies import Bodies
+from postmand.store.chunks import Chunks
 from postmand.store.crew import Crew
-from postmand.store.rows import Arrival, Changes
+from postmand.store.nodekey import NodeKey
+from postmand.store.queue_intake import Backlog, body_bytes, put_step, sealed_message
+from postmand.store.rows import Changes, Step
 from postmand.store.sealing import arrival_files, arrivals, copy_size
 from postmand.store.writer import Job, Writer
 
@@ -33,6 +38,47 @@ T = TypeVar("T")
 
 # Cards opened in one go: long enough to be worth a thread, short enough to wait for.
 CARDS = 256
+
+
+@frozen(eq=False)
+class Outgate:
+    """What a delivery needs for mail to the Internet.
+
+    `charge` returns the step that pays for it; `backlog` counts what is queued.
+    """
+
+    node_key: NodeKey
+    backlog: Backlog
+    charge: Callable[[Spending], Step]
+
+
+@frozen(eq=False)
+class _Arriving:
+    """What one delivery brings; its `day` is when its thread id is forgotten."""
+
+    copies: Sequence[Copy]
+    remember: Mapping[bytes, bytes]
+    day: int
+    file_bytes: int
+    outgoing: Outgoing | None
+    spending: Spending | None
+
+    def changes(self, bodies: Bodies, outgate: Outgate | None) -> Changes:
+        """Seal it all. Blocks; raises OSError, and no file is left then."""
+        sealed = arrivals(bodies, self.copies, self.file_bytes)
+        if self.outgoing is None or outgate is None:
+            return Changes(sealed, self.remember, self.day)
+        try:
+            queued = sealed_message(
+                bodies, self.outgoing, outgate.node_key, self.file_bytes
+            )
+        except BaseException:
+            bodies.remove(arrival_files(sealed))
+            raise
+        steps = [put_step(queued)]
+        if self.spending is not None:
+            steps.insert(0, outgate.charge(self.spending))
+        return Changes(sealed, self.remember, self.day, steps=steps, files=queued.files)
 
 
 @implementer(IMailboxes)
@@ -53,25 +99,51 @@ class Mailboxes:
     _limit: int
     _file_bytes: int
     _expires_day: Callable[[], int]
+    _outgate: Outgate | None = None
 
     def deliver(
-        self, copies: Sequence[Copy], remember: Mapping[bytes, bytes]
+        self,
+        copies: Sequence[Copy],
+        remember: Mapping[bytes, bytes],
+        outgoing: Outgoing | None = None,
+        spending: Spending | None = None,
     ) -> Deferred[None]:
         """Put every copy into its mailbox, all or nothing (see IMailboxes)."""
         sizes = [copy_size(copy) for copy in copies]
         for copy, (_, size) in zip(copies, sizes, strict=True):
             if size > self._limit:
                 return fail(MailboxFullError(copy.recipient.name, permanent=True))
-        seal = partial(arrivals, copies=copies, file_bytes=self._file_bytes)
-        day = self._expires_day()
-        if all(body <= self._file_bytes for body, _ in sizes):
-            weight = sum(size for _, size in sizes)
-            done = self._writer.submit(
-                Job(lambda: Changes(seal(self._bodies), remember, day), weight)
-            )
+        if outgoing is not None:
+            try:
+                self._abroad().backlog.take()
+            except StoreBusyError as error:
+                return fail(error)
+        arriving = _Arriving(
+            copies, remember, self._expires_day(), self._file_bytes, outgoing, spending
+        )
+        longest = max([body for body, _ in sizes], default=0)
+        weight = sum(size for _, size in sizes)
+        if outgoing is not None:
+            octets = body_bytes(outgoing)
+            longest, weight = max(longest, octets), weight + octets
+        if longest <= self._file_bytes:
+            seal = partial(arriving.changes, self._bodies, self._outgate)
+            done = self._writer.submit(Job(seal, weight))
         else:
-            done = self._sealers.call(seal).addCallback(self._put, remember, day)
+            seal = partial(arriving.changes, outgate=self._outgate)
+            done = self._sealers.call(seal).addCallback(self._put)
+        if outgoing is not None:
+            done.addErrback(self._not_queued)
         return done.addCallback(self._grown, copies, sizes)
+
+    def _abroad(self) -> Outgate:
+        if self._outgate is None:
+            raise RuntimeError("a store without the node's key keeps no such mail")
+        return self._outgate
+
+    def _not_queued(self, reason: Failure) -> Failure:
+        self._abroad().backlog.give_back()
+        return reason
 
     def _grown(
         self, _: None, copies: Sequence[Copy], sizes: Sequence[tuple[int, int]]
@@ -79,13 +151,11 @@ class Mailboxes:
         for copy, (_body, size) in zip(copies, sizes, strict=True):
             self._accounts.grown(copy.recipient.account, size)
 
-    def _put(
-        self, sealed: Sequence[Arrival], remember: Mapping[bytes, bytes], day: int
-    ) -> Deferred[None]:
-        changes = Changes(sealed, remember, day)
-        weight = sum(len(arrival.body or b"") for arrival in sealed)
+    def _put(self, changes: Changes) -> Deferred[None]:
+        weight = sum(len(arrival.body or b"") for arrival in changes.arrivals)
         done = self._writer.submit(Job(lambda: changes, weight))
-        return done.addErrback(self._let_go, arrival_files(sealed))
+        names = [*arrival_files(changes.arrivals), *changes.files]
+        return done.addErrback(self._let_go, names)
 
     def _let_go(self, reason: Failure, names: Sequence[str]) -> Failure:
         """Remove the files of a job that failed.
@@ -139,7 +209,7 @@ class Mailboxes:
             Stored(
                 one.header,
                 one.body,
-                None if one.rest is None else _Chunks(self._boxes, one.rest),
+                None if one.rest is None else Chunks(self._boxes, one.rest),
             )
             for one in opened
         ]
@@ -151,38 +221,6 @@ class Mailboxes:
         )
         done = self._writer.submit(Job(lambda: changes))
         return done.addCallback(lambda _: self._accounts.forget(member.account))
-
-
-@implementer(IChunks)
-class _Chunks:
-    """The rest of a long body, opened piece by piece in the readers' threads."""
-
-    def __init__(self, crew: Crew[sqlite3.Connection], body: reading.OpenBody) -> None:
-        self._crew = crew
-        self._body = body
-        self._reading = False
-        self._closed = False
-
-    def next(self) -> Deferred[bytes]:
-        """Fire with the next piece, b"" at the end and after close()."""
-        if self._closed:
-            return succeed(b"")
-        self._reading = True
-        piece = self._crew.call(lambda _: next(self._body.pieces, b""))
-        return piece.addBoth(self._read)
-
-    def _read(self, piece: bytes | Failure) -> bytes | Failure:
-        self._reading = False
-        if self._closed or not piece or isinstance(piece, Failure):
-            self._closed = True
-            self._body.close()
-        return piece
-
-    def close(self) -> None:
-        """Let go of the file; a piece that is being read comes to its end first."""
-        self._closed = True
-        if not self._reading:
-            self._body.close()
 
 
 def _entries_or_numbers(

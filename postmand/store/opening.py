@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from attrs import field, frozen
-from sqlalchemy import select
 from twisted.internet.defer import Deferred
 
 from postmand.interfaces import IAccounts, IKeyring, IMailboxes, IThreads
+from postmand.internet import IQueue
+from postmand.rules import hashcash, quota
+from postmand.store import queue_rows
 from postmand.store.accounts import Accounts
 from postmand.store.bodies import Bodies
 from postmand.store.crew import Crew
@@ -22,15 +24,17 @@ from postmand.store.database import (
     database_path,
     make_directory,
     make_engine,
-    prepare,
 )
 from postmand.store.inbox import StartThread, start_thread
 from postmand.store.keyring import Keyring
-from postmand.store.mailboxes import Mailboxes
+from postmand.store.mailboxes import Mailboxes, Outgate
+from postmand.store.nodekey import NodeKey
 from postmand.store.passwords import Cost
+from postmand.store.queue import Queue
+from postmand.store.queue_intake import Backlog
+from postmand.store.quotas import Ledger, Quotas
 from postmand.store.registry import Registry
 from postmand.store.rows import Changes
-from postmand.store.schema import messages
 from postmand.store.settings import Settings
 from postmand.store.stamp import Stamp
 from postmand.store.threads import Threads
@@ -41,8 +45,6 @@ T = TypeVar("T")
 
 DAY_SECONDS = 86_400
 MOST_LOOKUPS = 64
-
-_FILES = prepare(select(messages.c.file).where(messages.c.file.is_not(None)))
 
 
 class StoreReactor(Protocol):
@@ -57,21 +59,27 @@ class StoreReactor(Protocol):
 
 @frozen(eq=False)
 class Store:
-    """What the node keeps, and its seams."""
+    """What the node keeps, and its seams; those of the Internet with a node's key."""
 
     accounts: IAccounts
     keyring: IKeyring
     mailboxes: IMailboxes
     threads: IThreads
     registry: Registry
+    queue: IQueue | None
+    quotas: Quotas | None
     _writer: Writer
     _today: Callable[[], int]
     _closing: ExitStack = field(repr=False)
 
-    def forget_threads(self) -> Deferred[None]:
-        """Forget the given-out Message-IDs that have expired: to be called each day."""
-        today = self._today()
-        return self._writer.submit(Job(lambda: Changes(forget_before=today)))
+    def forget(self) -> Deferred[None]:
+        """Forget what has expired: given-out ids, stamps. To be called each day."""
+        return Deferred.fromCoroutine(self._forget(self._today()))
+
+    async def _forget(self, today: int) -> None:
+        await self._writer.submit(Job(lambda: Changes(forget_before=today)))
+        if self.quotas is not None:
+            await self.quotas.forget(today)
 
     def close(self) -> None:
         """Write what waits, empty the log into the database, let go. Blocks.
@@ -88,8 +96,11 @@ def open_store(
     settings: Settings,
     reactor: StoreReactor,
     start: StartThread = start_thread,
+    node_key: NodeKey | None = None,
 ) -> Store:
     """Open the store of a node: migrate, lock, sweep, start the threads. Blocks.
+
+    With `node_key` it keeps mail for the Internet, too.
 
     `url` is sqlite:///PATH; long bodies lie in `state`/bodies. Raises StoreInUseError
     when another node has them, NewerSchemaError for a database of a newer program, and
@@ -103,7 +114,7 @@ def open_store(
         undo.enter_context(bodies.lock())
         bodies.sweep(_named(path))
         undo.callback(_put_to_rest, path, state / "bodies")
-        return _Rooms(path, bodies, settings, reactor, start, undo).store()
+        return _Rooms(path, bodies, settings, reactor, start, node_key, undo).store()
 
 
 def open_registry(url: str, state: Path, settings: Settings) -> Registry:
@@ -128,6 +139,7 @@ class _Rooms:
     settings: Settings
     reactor: StoreReactor
     start: StartThread
+    node_key: NodeKey | None
     undo: ExitStack
 
     def store(self) -> Store:
@@ -140,6 +152,7 @@ class _Rooms:
         accounts = Accounts(lookups, limit, stamp)
         writer = self._writer()
         sealers = self._crew("seal", self._directory, settings.seal_threads, 1)
+        queue, quotas, outgate = self._internet(writer, lookups, accounts)
         mailboxes = Mailboxes(
             accounts=accounts,
             writer=writer,
@@ -149,6 +162,7 @@ class _Rooms:
             limit=limit,
             file_bytes=settings.file_bytes,
             expires_day=lambda: self._today() + settings.thread_days,
+            outgate=outgate,
         )
         return Store(
             accounts=accounts,
@@ -156,10 +170,40 @@ class _Rooms:
             mailboxes=mailboxes,
             threads=Threads(lookups, settings.mail_domain),
             registry=Registry(make_engine(self.path), self.bodies, stamp, cost),
+            queue=queue,
+            quotas=quotas,
             writer=writer,
             today=self._today,
             closing=self.undo.pop_all(),
         )
+
+    def _internet(
+        self, writer: Writer, lookups: Crew[sqlite3.Connection], accounts: Accounts
+    ) -> tuple[Queue | None, Quotas | None, Outgate | None]:
+        """Join the parts for mail to the Internet."""
+        if self.node_key is None:
+            return None, None, None
+        settings = self.settings
+        ledger = Ledger(
+            self.node_key,
+            quota.Rules.from_config(settings.quota),
+            hashcash.Prices.from_config(settings.quota),
+        )
+        quotas = Quotas(writer, lookups, ledger)
+        readers = self._crew("queue", self._connection, settings.read_threads, 1)
+        with self._connection() as connection:
+            queued = queue_rows.count(connection)
+        backlog = Backlog(readers, settings.queue_messages, queued)
+        queue = Queue(
+            writer=writer,
+            readers=readers,
+            bodies=self.bodies,
+            node_key=self.node_key,
+            accounts=accounts,
+            backlog=backlog,
+            file_bytes=settings.file_bytes,
+        )
+        return queue, quotas, Outgate(self.node_key, backlog, quotas.charge_step)
 
     def _crew(
         self,
@@ -207,7 +251,7 @@ def _cost(settings: Settings) -> Cost:
 def _named(path: Path) -> set[str]:
     """Return the names of all files that rows name."""
     with closing(connect(path)) as connection:
-        return {name for (name,) in connection.execute(_FILES)}
+        return {name for (name,) in connection.execute(queue_rows.NAMED_FILES)}
 
 
 def _put_to_rest(path: Path, bodies: Path) -> None:

@@ -1,7 +1,8 @@
 """The accounts, as their operator and their owners change them.
 
 Each change is a transaction of its own and raises the account's version, so that what
-was remembered of a login is worth nothing afterwards. A password is stretched outside
+was remembered of a login is worth nothing afterwards; a delay chosen is the exception,
+for it changes no login. A password is stretched outside
 the transaction; a change made by another hand meanwhile is refused, not overwritten.
 """
 
@@ -17,6 +18,7 @@ from nacl import bindings
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from postmand.config import DELAYS
 from postmand.rules.names import check_display_name, check_name
 from postmand.store.bodies import Bodies
 from postmand.store.database import passing
@@ -64,6 +66,7 @@ class Account:
     disabled: bool
     created_day: int
     version: int
+    delay: str
     used_bytes: int
     messages: int
 
@@ -74,6 +77,7 @@ _SHOWN = select(
     accounts.c.disabled,
     accounts.c.created_day,
     accounts.c.version,
+    accounts.c.delay,
     accounts.c.used_bytes,
     select(func.count())
     .where(messages.c.account == accounts.c.id)
@@ -140,7 +144,7 @@ class Registry:
                 _SHOWN.where(accounts.c.name == name)
             ).one_or_none()
         if row is None:
-            raise NoSuchAccountError(f"there is no account {name}")
+            raise _nobody(name)
         return _account(row)
 
     def set_password(self, name: str, old: bytes, new: bytes) -> None:
@@ -186,6 +190,21 @@ class Registry:
         """Set the name beside the address, empty for none; may raise BadNameError."""
         check_display_name(display_name)
         self._change(self._row(name), {"display_name": display_name})
+
+    def set_delay(self, name: str, delay: str) -> None:
+        """Set when mail for the Internet leaves: one of DELAYS, "" for the default.
+
+        Sessions that are open stay so, and what is sent in them from now on leaves by
+        the new choice. Raises NoSuchAccountError; ValueError for another delay.
+        """
+        if delay not in ("", *DELAYS):
+            raise ValueError("a delay must be one of DELAYS, or empty")
+        with self._writing() as connection:
+            changed = connection.execute(
+                update(accounts).where(accounts.c.name == name).values(delay=delay)
+            )
+        if changed.rowcount != 1:
+            raise _nobody(name)
 
     def disable(self, name: str) -> None:
         """Close an account: no login, no mail taken for it. What it holds stays."""
@@ -242,7 +261,7 @@ class Registry:
                 select(accounts).where(accounts.c.name == name)
             ).one_or_none()
         if row is None:
-            raise NoSuchAccountError(f"there is no account {name}")
+            raise _nobody(name)
         return row
 
     def _change(self, row: Row[Any], values: Mapping[str, Any]) -> None:
@@ -267,6 +286,10 @@ class Registry:
             "verifier": wrapped.verifier,
             "wrapped_key": wrapped.key,
         }
+
+
+def _nobody(name: str) -> NoSuchAccountError:
+    return NoSuchAccountError(f"there is no account {name}")
 
 
 @contextmanager

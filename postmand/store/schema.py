@@ -326,6 +326,7 @@ Index(
     "queue_items_by_due",
     queue_items.c.stage,
     queue_items.c.held,
+    queue_items.c.trying,
     queue_items.c.due,
 )
 Index(
@@ -337,12 +338,6 @@ Index(
     postgresql_where=queue_items.c.owner.is_not(None),
 )
 Index("queue_items_by_body", queue_items.c.body_id)
-Index(
-    "queue_items_trying",
-    queue_items.c.trying,
-    sqlite_where=queue_items.c.trying == 1,
-    postgresql_where=queue_items.c.trying == 1,
-)
 
 standings = Table(
     "standings",

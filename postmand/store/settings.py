@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import ge, le
 
-from postmand.config import Config
+from postmand.config import Config, Quota
 
 MIB = 1024 * 1024
 
@@ -41,6 +41,12 @@ class Settings:
     memory_kib: int = field(default=7 * 1024, validator=ge(8))
     """Argon2id memory in KiB for a password set from now on."""
 
+    quota: Quota = field(factory=Quota)
+    """How many Internet recipients an account has, and what stamps buy."""
+
+    queue_messages: int = field(default=200_000, validator=ge(1))
+    """How many messages for the Internet may wait; the next is refused."""
+
     @classmethod
     def from_config(cls, config: Config) -> Settings:
         """Return what the config file says of the store."""
@@ -52,4 +58,6 @@ class Settings:
             seal_threads=config.limits.wash_threads,
             passes=config.accounts.argon2_passes,
             memory_kib=config.accounts.argon2_memory_kib,
+            quota=config.quota,
+            queue_messages=config.limits.queue_messages,
         )

@@ -26,7 +26,9 @@ from postmand.interfaces import (
     MailboxFullError,
     Member,
     NoSuchMailboxError,
+    Outgoing,
     Recipient,
+    Spending,
     Stored,
 )
 from postmand.message.headers import thread_ids
@@ -144,11 +146,19 @@ class MemoryMailboxes:
 
     _kept: _Kept
     error: Exception | None = None
+    sent: list[tuple[Outgoing, Spending | None]] = Factory(list)
 
     def deliver(
-        self, copies: Sequence[Copy], remember: Mapping[bytes, bytes]
+        self,
+        copies: Sequence[Copy],
+        remember: Mapping[bytes, bytes],
+        outgoing: Outgoing | None = None,
+        spending: Spending | None = None,
     ) -> Deferred[None]:
-        """Put every copy into its mailbox, all or nothing."""
+        """Put every copy into its mailbox, all or nothing.
+
+        Of mail for the Internet what is asked for is kept in `sent`.
+        """
         if self.error is not None:
             return fail(self.error)
         arriving = [_message(copy) for copy in copies]
@@ -166,6 +176,8 @@ class MemoryMailboxes:
             assert account is not None
             account.used = used
         self._kept.remembered.update(remember)
+        if outgoing is not None:
+            self.sent.append((outgoing, spending))
         return succeed(None)
 
     def _spend(self, spent: dict[int, int], name: str, message: _Message) -> None:
@@ -317,6 +329,10 @@ class MemoryStore:
         """Change the name beside the address."""
         account = self._change(name)
         account.member = evolve(account.member, display_name=display_name)
+
+    def set_delay(self, name: str, delay: str) -> None:
+        """Choose when mail for the Internet leaves; open sessions stay so."""
+        self._kept.accounts[name].delay = delay
 
     def disable(self, name: str) -> None:
         """Close an account."""

@@ -97,7 +97,7 @@ class WriterCase(SynchronousTestCase):
         with closing(connect(self.path)) as connection:
             connection.executemany(
                 "INSERT INTO accounts VALUES (?, ?, '', 0, 1, 1, x'', x'', 1, 8,"
-                " x'', x'', x'', x'', x'', 0)",
+                " x'', x'', x'', x'', x'', 0, '')",
                 [(1, "one"), (2, "two"), (3, "three")],
             )
         self.log: list[str] = []

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,33 @@ def free_port() -> int:
             return port
 
 
-def toml(sections: Mapping[str, Mapping[str, object]]) -> str:
-    """Return sections of strings, numbers, booleans and lists as TOML."""
+Table = Mapping[str, object]
+Section = Table | Sequence[Table]
+
+
+def toml(sections: Mapping[str, Section]) -> str:
+    """Return sections of strings, numbers, booleans and lists as TOML.
+
+    A sequence of tables is an array of them, as `[[gateways]]` is.
+    """
     lines = []
-    for section, table in sections.items():
-        lines.append(f"[{section}]")
-        for key, value in table.items():
-            shown = str(value).lower() if isinstance(value, bool) else repr(value)
-            lines.append(f"{key} = {shown}")
+    for section, content in sections.items():
+        tables = [content] if isinstance(content, Mapping) else content
+        for table in tables:
+            one = isinstance(content, Mapping)
+            lines.append(f"[{section}]" if one else f"[[{section}]]")
+            for key, value in table.items():
+                lines.append(f"{key} = {_shown(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{key} = {_shown(one)}" for key, one in value.items())
+        return "{ " + pairs + " }"
+    return repr(value)
 
 
 class House:
@@ -59,7 +77,7 @@ class House:
     ports. `log` is a file beside the state directory, not in it.
     """
 
-    def __init__(self, base: Path, **overrides: Mapping[str, object]) -> None:
+    def __init__(self, base: Path, **overrides: Section) -> None:
         self.base = base
         self.state = base / "state"
         self.config = base / "node.toml"
@@ -71,16 +89,19 @@ class House:
         self.recovery: dict[str, str] = {}
         self.configure(**overrides)
 
-    def configure(self, **overrides: Mapping[str, object]) -> None:
+    def configure(self, **overrides: Section) -> None:
         """Write the configuration; takes effect at the next start."""
-        sections: dict[str, dict[str, object]] = {
+        sections: dict[str, Any] = {
             "node": {"state": str(self.state)},
             "submission": {"listen": [f"tcp:{self.smtp_port}:interface=127.0.0.1"]},
             "pop3": {"listen": [f"tcp:{self.pop_port}:interface=127.0.0.1"]},
             "accounts": {"argon2_passes": 1, "argon2_memory_kib": 8},
         }
         for section, table in overrides.items():
-            sections.setdefault(section, {}).update(table)
+            if isinstance(table, Mapping):
+                sections.setdefault(section, {}).update(table)
+            else:
+                sections[section] = table
         self.config.write_text(toml(sections))
 
     # The process.

@@ -62,7 +62,9 @@ def _queue_items() -> None:
         sa.Column("card", sa.LargeBinary, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index("queue_items_by_due", "queue_items", ["stage", "held", "due"])
+    op.create_index(
+        "queue_items_by_due", "queue_items", ["stage", "held", "trying", "due"]
+    )
     op.create_index(
         "queue_items_in_pool",
         "queue_items",
@@ -71,13 +73,6 @@ def _queue_items() -> None:
         postgresql_where=sa.text("owner IS NOT NULL"),
     )
     op.create_index("queue_items_by_body", "queue_items", ["body_id"])
-    op.create_index(
-        "queue_items_trying",
-        "queue_items",
-        ["trying"],
-        sqlite_where=sa.text("trying = 1"),
-        postgresql_where=sa.text("trying = 1"),
-    )
 
 
 def _standings() -> None:

@@ -1,0 +1,47 @@
+"""The configuration: TOML into frozen classes.
+
+A fault names the file, the section, the key and the mend in one line, and nothing is
+started. Every bound the program keeps stands in `sections` with its default.
+"""
+
+from postmand.config.checks import DELAYS
+from postmand.config.errors import ConfigError
+from postmand.config.loading import from_table, load, mail_host
+from postmand.config.sections import (
+    BUILT_IN,
+    Accounts,
+    Config,
+    Delays,
+    Gateway,
+    Limits,
+    Mailboxes,
+    Metrics,
+    Node,
+    Pop3,
+    Quota,
+    Relay,
+    Store,
+    Submission,
+)
+
+__all__ = [
+    "BUILT_IN",
+    "DELAYS",
+    "Accounts",
+    "Config",
+    "ConfigError",
+    "Delays",
+    "Gateway",
+    "Limits",
+    "Mailboxes",
+    "Metrics",
+    "Node",
+    "Pop3",
+    "Quota",
+    "Relay",
+    "Store",
+    "Submission",
+    "from_table",
+    "load",
+    "mail_host",
+]

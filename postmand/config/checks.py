@@ -1,0 +1,135 @@
+"""What a value of the configuration must be; each fault says what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+import attrs
+
+from postmand.config.places import brings_tls, listens_here_only
+
+# When mail for the Internet leaves (guide 7.4, and one of our own).
+DELAYS = ("none", "defer", "batch", "pool")
+
+_PIN = re.compile(r"sha256/[A-Za-z0-9+/]{43}=")
+_BITS = re.compile(r"[1-9][0-9]?")
+
+# Validators, as attrs calls them; each raises ValueError with the words of the fault.
+
+
+def between(low: float, high: float) -> Any:
+    """Return what takes a number within these bounds."""
+
+    def check(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+        if not low <= value <= high:
+            raise ValueError(f"{attribute.name} must be between {low} and {high}")
+
+    return check
+
+
+def named(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take a name that is not empty."""
+    if not value:
+        raise ValueError(f"{attribute.name} must name a directory")
+
+
+def domain(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take a host or domain name in lower case (RFC 1123 2.1)."""
+    labels = value.split(".")
+    plain = all(
+        label
+        and not label.startswith("-")
+        and not label.endswith("-")
+        and label.isascii()
+        and label.replace("-", "").isalnum()
+        for label in labels
+    )
+    if not plain or value != value.lower() or len(value) > 253:
+        raise ValueError(f'{attribute.name} must be a lower-case name like "mail.i2p"')
+
+
+def endpoints(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Take one endpoint string or more."""
+    if not value or not all(value):
+        raise ValueError(
+            f"{attribute.name} must be a list of endpoint strings like "
+            '["tcp:2525:interface=127.0.0.1"]'
+        )
+
+
+def key_source(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take a place the node's key comes from."""
+    kind, _colon, name = value.partition(":")
+    if not (value == "passphrase" or (kind in ("file", "credential") and name)):
+        raise ValueError(
+            f'{attribute.name} must be "credential:NAME" (systemd\'s), "passphrase" '
+            '(asked at the start) or "file:PATH" (for development)'
+        )
+
+
+def pin(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take the pin of a public key, or none."""
+    if value and not _PIN.fullmatch(value):
+        raise ValueError(
+            f'{attribute.name} must be "sha256/" and the base64 of a public key\'s '
+            "SHA-256, as the gateway prints it"
+        )
+
+
+def delay(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take one of the delays."""
+    if value not in DELAYS:
+        raise ValueError(f"{attribute.name} must be one of {', '.join(DELAYS)}")
+
+
+def hours(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Take hours of the day, each once."""
+    good = value and all(0 <= hour <= 23 for hour in value)
+    if not good or len(set(value)) < len(value):
+        raise ValueError(
+            f"{attribute.name} must be a list of different hours, as in [0, 12]"
+        )
+
+
+def stamps(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Take {bits of a stamp: recipients it buys}."""
+    for bits, recipients in value.items():
+        if not (_BITS.fullmatch(bits) and int(bits) <= 64 and recipients > 0):
+            raise ValueError(
+                f"{attribute.name} must map bits to recipients, as in {{ 26 = 20 }}"
+            )
+
+
+def client_endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take an endpoint to connect to; TLS over it is ours to make."""
+    if not value:
+        raise ValueError(
+            f'{attribute.name} must be an endpoint string like "tcp:127.0.0.1:2526"'
+        )
+    if brings_tls(value):
+        raise ValueError(
+            f"{attribute.name} must be without TLS of its own, as in "
+            '"tcp:127.0.0.1:2526"; pin turns ours on'
+        )
+
+
+def local_endpoints(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Take endpoints that nobody outside this machine can come to."""
+    for text in value:
+        if not listens_here_only(text):
+            raise ValueError(
+                f"{attribute.name} must stay on this machine, as in "
+                '"tcp:9125:interface=127.0.0.1" or "unix:/run/postmand/metrics"'
+            )
+
+
+def distinct(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Take gateways of which no two are the same."""
+    seen = Counter(gateway.endpoint for gateway in value)
+    for endpoint, times in seen.items():
+        if times > 1:
+            raise ValueError(
+                f"[{attribute.name}] endpoint: {endpoint} is named twice; remove one"
+            )

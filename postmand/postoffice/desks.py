@@ -1,0 +1,128 @@
+"""The addresses at which the node itself answers, into the asking member's mailbox."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from postmand.interfaces import Credential
+from postmand.internet import IQuotas, PurchaseError, StampSpentError, Standing
+from postmand.message.address import Address, Mailbox
+from postmand.message.answers import letter
+from postmand.message.encoded import decode_words
+from postmand.message.restamp import utc_date
+from postmand.message.sanitizer import Draft
+from postmand.rules import hashcash, quota
+
+if TYPE_CHECKING:
+    from random import Random
+
+Answer = Callable[[Credential, Draft, bytes], Awaitable[tuple[bytes, bytes]]]
+"""Answers a member's message, whose given-out id is the last argument.
+
+Fires with the answer's header block and body.
+"""
+
+# A stamp holds no space; a client may have folded the subject it stands in.
+_STAMP = re.compile(r"[0-9]+:[0-9]+:[!-~]+")
+
+
+class StampCounter:
+    """Sells Internet recipients for stamps: to the desk, to tools, to pages."""
+
+    def __init__(
+        self,
+        quotas: IQuotas,
+        mail_domain: str,
+        stamp_days: int,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._quotas = quotas
+        self._domain = mail_domain
+        self._days = stamp_days
+        self._seconds = seconds
+
+    async def buy(self, account: int, name: str, stamp: bytes) -> Standing:
+        """Credit a stamp, on disk when it returns.
+
+        Raises StampError, StampSpentError or PurchaseError: nothing is credited then,
+        and the stamp is as good as before.
+        """
+        now = self._seconds()
+        resource = hashcash.resource(name, self._domain)
+        weighed = hashcash.weigh(stamp, resource, now, self._days)
+        return await self._quotas.buy(
+            account, stamp, weighed.bits, weighed.expires_day, int(now)
+        )
+
+
+@frozen
+class QuotaDesk:
+    """quota@: takes a stamp in the subject, and tells what is left."""
+
+    quotas: IQuotas
+    counter: StampCounter
+    rules: quota.Rules
+    least_bits: int | None
+    mail_domain: bytes
+    seconds: Callable[[], float]
+    random: Random
+
+    async def answer(
+        self, credential: Credential, draft: Draft, given_out: bytes
+    ) -> tuple[bytes, bytes]:
+        """Buy if there is a stamp; answer in words either way (see Answer)."""
+        subject, text = await self._told(credential, _stamp(draft))
+        now = int(self.seconds())
+        standing = await self.quotas.standing(credential.account, now)
+        text += "\n\n" + self._account(credential, standing, now)
+        return letter(
+            Mailbox("", Address(credential.name.encode(), self.mail_domain)),
+            subject,
+            text,
+            sender=Mailbox("", Address(b"quota", self.mail_domain)),
+            date=utc_date(now),
+            message_id=b"<%032x@%s>" % (self.random.getrandbits(128), self.mail_domain),
+            in_reply_to=given_out,
+        )
+
+    async def _told(
+        self, credential: Credential, stamp: bytes | None
+    ) -> tuple[str, str]:
+        if stamp is None:
+            return "Your quota", "There was no stamp in the subject."
+        try:
+            await self.counter.buy(credential.account, credential.name, stamp)
+        except (hashcash.StampError, PurchaseError) as error:
+            return "Stamp refused", f"Your stamp bought nothing: {error}."
+        except StampSpentError:
+            return "Stamp refused", "Your stamp bought nothing: it was spent already."
+        return "Stamp accepted", "Thank you. Your stamp was accepted."
+
+    def _account(self, credential: Credential, standing: Standing, now: int) -> str:
+        own = quota.own_left(standing, self.rules, credential.created_day, now)
+        standing = quota.on_day(standing, now)
+        lines = [f"Left of the day's own, until 0:00 UTC: {own} Internet recipients."]
+        if standing.bought:
+            until = utc_date(standing.until).decode()
+            lines.append(f"Left of what was bought, until {until}: {standing.bought}.")
+        if self.least_bits is not None:
+            resource = hashcash.resource(credential.name, self.mail_domain.decode())
+            lines += [
+                "",
+                "To buy more, send a stamp in the subject of a mail to this address.",
+                "One is made with:",
+                "",
+                f"  hashcash -m -b {self.least_bits} {resource.decode()}",
+            ]
+        return "\n".join(lines)
+
+
+def _stamp(draft: Draft) -> bytes | None:
+    """Return the stamp in a message's subject."""
+    subject = decode_words(draft.header.first(b"subject") or b"")
+    found = _STAMP.search(subject) or _STAMP.search("".join(subject.split()))
+    return None if found is None else found[0].encode("ascii")

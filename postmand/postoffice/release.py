@@ -1,0 +1,135 @@
+"""Mail on its way out: named, dated, signed and split by domain when it leaves.
+
+Nothing of what is written here existed when the message was handed in. The body is read
+to be signed, and never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from postmand.interfaces import Copy, IAccounts, IChunks
+from postmand.internet import Held, IQueue, Leg, Reply
+from postmand.message import dsn
+from postmand.message.address import Address, Mailbox
+from postmand.message.border import Border
+from postmand.message.dkim import BodyHash, Signer
+from postmand.message.restamp import release_block, utc_date
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from twisted.internet.defer import Deferred
+
+
+@frozen
+class ReleaseSettings:
+    """How mail is named when it leaves, and for how long it is tried (seconds)."""
+
+    host_name: bytes
+    border: Border
+    give_up_seconds: int
+
+
+class Release:
+    """Releases what is due, and tells members what could not be delivered."""
+
+    def __init__(
+        self,
+        settings: ReleaseSettings,
+        queue: IQueue,
+        accounts: IAccounts,
+        signer: Signer | None,
+        *,
+        seconds: Callable[[], float],
+        now: Callable[[], int],
+        random: Random,
+        in_thread: Callable[..., Deferred[Any]],
+    ) -> None:
+        self._settings = settings
+        self._queue = queue
+        self._accounts = accounts
+        self._signer = signer
+        self._seconds = seconds
+        self._now = now
+        self._random = random
+        self._in_thread = in_thread
+
+    async def release(self, item: int) -> None:
+        """Write the header block, sign, and put a leg for each domain on its way.
+
+        Date and Message-ID are fixed here, for all legs and all their tries. Raises
+        LookupError for a message that is gone or released.
+        """
+        held = await self._queue.open(item)
+        block = release_block(
+            held.fields,
+            date=utc_date(self._seconds()),
+            message_id=held.message_id,
+            border=self._settings.border,
+        )
+        if self._signer is None:
+            held.body.close()
+        else:
+            hashed = await _hashed(held.body, self._in_thread)
+            block = (
+                await self._in_thread(self._signer.sign_hashed, block, hashed) + block
+            )
+        now = self._now()
+        await self._queue.release(item, list(self._legs(held, block, now)), now)
+
+    def _legs(self, held: Held, header: bytes, now: int) -> Iterable[Leg]:
+        sender = Address(held.name.encode(), self._settings.border.internet_domain)
+        for domain, recipients in _by_domain(held.recipients).items():
+            yield Leg(
+                account=held.account,
+                name=held.name,
+                sender=bytes(sender),
+                domain=domain,
+                recipients=tuple(recipients),
+                header=header,
+                until=now + self._settings.give_up_seconds,
+            )
+
+    async def bounce(self, leg: Leg, failed: Mapping[bytes, Reply]) -> Copy | None:
+        """Return the report on what failed, for the member's mailbox.
+
+        None where the account is gone.
+        """
+        recipient = await self._accounts.recipient(leg.name)
+        if recipient is None or recipient.account != leg.account:
+            return None
+        domain = self._settings.border.mail_domain
+        header, body = dsn.bounce(
+            Mailbox("", Address(leg.name.encode(), domain)),
+            [dsn.Failure(address, reply) for address, reply in failed.items()],
+            header=leg.header,
+            date=utc_date(self._seconds()),
+            message_id=b"<%032x@%s>" % (self._random.getrandbits(128), domain),
+            host_name=self._settings.host_name,
+            border=self._settings.border,
+            rng=self._random,
+        )
+        return Copy(recipient, header, [body])
+
+
+def _by_domain(addresses: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+    """Return the addresses by what follows their last @."""
+    found: dict[bytes, list[bytes]] = {}
+    for address in addresses:
+        found.setdefault(address.rpartition(b"@")[2], []).append(address)
+    return found
+
+
+async def _hashed(body: IChunks, in_thread: Callable[..., Deferred[Any]]) -> BodyHash:
+    """Read a body to its end, a piece at a time."""
+    hashed = BodyHash()
+    try:
+        while piece := await body.next():
+            await in_thread(hashed.update, piece)
+    finally:
+        body.close()
+    return hashed

@@ -1,0 +1,294 @@
+"""Released legs on their way to a gateway: begun, sent, judged, settled.
+
+Each try of a leg is a task of its own, and none waits for another. What a task holds is
+one parcel at most; all else in memory is the numbers of legs, and bounded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from random import Random
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from postmand.faults import log_fault
+from postmand.interfaces import StoreBusyError
+from postmand.internet import ICourier, IQueue, Parcel, Report
+from postmand.queue.ending import ended
+from postmand.queue.pace import Pace, PutOff
+from postmand.queue.settling import Count, Settling, Tried
+from postmand.rules.retry import Settlement, judge
+
+log = Logger()
+
+# Between two ticks: no more legs are begun than this, each of them once, and no more
+# after so many faults of ours (each of them is a line in the log).
+_BEGUN = 10_000
+_FAULTS = 10
+# Verdicts that may wait for the store before no more legs are begun.
+_LATE = 256
+# Legs known to wait because enough of their domain are on their way, and the seconds
+# after which that is forgotten (an operator may have dropped one).
+_WAITING = 1_000
+_KNOWN_SECONDS = 3_600.0
+
+
+class Legs:
+    """Takes legs that are due to the courier, `pace.at_once` at a time."""
+
+    def __init__(
+        self,
+        queue: IQueue,
+        courier: ICourier,
+        settling: Settling,
+        now: Callable[[], int],
+        reactor: IReactorTime,
+        random: Random,
+        pace: Pace,
+        count: Count,
+    ) -> None:
+        self._queue = queue
+        self._courier = courier
+        self._settling = settling
+        self._now = now
+        self._reactor = reactor
+        self._random = random
+        self._pace = pace
+        self._count = count
+        # Legs that this process has in hand; those of them that hold a slot.
+        self._tasks: dict[int, Deferred[None]] = {}
+        self._sending: set[int] = set()
+        # Legs on their way by domain; legs that wait for that to be fewer.
+        self._to_domain: Counter[bytes] = Counter()
+        self._waiting: OrderedDict[int, tuple[bytes, float]] = OrderedDict()
+        self._put_off = PutOff()
+        self._slots = pace.at_once
+        self._answers = 0
+        self._reached = True
+        self._paused = False
+        self._stopped = False
+        self._begun: set[int] = set()
+        self._faults = 0
+        self._taking: Deferred[None] | None = None
+        self._slot_free: Deferred[None] | None = None
+
+    def wake(self) -> None:
+        """Begin what is due, and go on until nothing is.
+
+        When no gateway can be reached, or the store is busy, no more legs are begun
+        until the next call; and if it was the gateways, then a single one, to see
+        whether that has changed. No leg is begun twice between two calls.
+        """
+        self._paused = False
+        self._begun.clear()
+        self._forget_the_waiting()
+        self._faults = 0
+        self._slots = self._pace.at_once
+        if not self._reached:
+            # Those that hang do not count: they are no answer.
+            self._slots = min(self._slots, len(self._sending) + 1)
+        self._go_on()
+
+    async def stop(self) -> None:
+        """Begin no more; wait for what is on its way, `pace.stop_seconds` at most.
+
+        What has not ended then keeps its mark in the queue: it may have arrived.
+        """
+        self._stopped = True
+        self._wake_taker()
+        running = [*self._tasks.values()]
+        await ended(running, self._pace.stop_seconds, self._reactor)
+
+    # --- what is due
+
+    def _go_on(self) -> None:
+        self._wake_taker()
+        if self._taking is None and self._may_begin():
+            taking = Deferred.fromCoroutine(self._take())
+            self._taking = taking
+            taking.addErrback(self._unforeseen)
+            taking.addBoth(self._taken)
+
+    def _taken(self, _: object) -> None:
+        self._taking = None
+
+    def _may_begin(self) -> bool:
+        return not (
+            self._stopped
+            or self._paused
+            or self._faults >= _FAULTS
+            or len(self._begun) >= _BEGUN
+            or len(self._settling) >= _LATE
+        )
+
+    async def _take(self) -> None:
+        progress = True
+        while progress and self._may_begin():
+            progress = False
+            for item in await self._page():
+                while len(self._sending) >= self._slots and not self._stopped:
+                    self._slot_free = Deferred()
+                    await self._slot_free
+                if not self._may_begin():
+                    return
+                if self._is_free(item):
+                    self._begin(item)
+                    progress = True
+
+    async def _page(self) -> list[int]:
+        """Return some of the legs that are due, in random order.
+
+        The queue gives the longest overdue first, so no page passes over anybody;
+        within it the order of releases is not to be seen.
+        """
+        apart = len(self._tasks) + len(self._waiting) + len(self._put_off)
+        try:
+            due = await self._queue.legs_due(self._now(), self._pace.page + apart)
+        except StoreBusyError:
+            self._store_is_busy()
+            return []
+        page = [item for item in due if self._is_free(item)][: self._pace.page]
+        self._random.shuffle(page)
+        return page
+
+    def _is_free(self, item: int) -> bool:
+        """Whether a leg may be begun now, as far as its number tells."""
+        if item in self._tasks or item in self._begun:
+            return False
+        if self._put_off.holds(item, self._reactor.seconds()):
+            return False
+        if item not in self._waiting:
+            return len(self._waiting) < _WAITING
+        domain, _ = self._waiting[item]
+        return self._to_domain[domain] < self._share()
+
+    def _forget_the_waiting(self) -> None:
+        seconds = self._reactor.seconds()
+        while self._waiting and next(iter(self._waiting.values()))[1] <= seconds:
+            self._waiting.popitem(last=False)
+
+    def _share(self) -> int:
+        """Return how many legs to one domain may be on their way.
+
+        Half of all: a domain that answers slowly, or never, leaves the rest to others.
+        """
+        return max(1, self._pace.at_once // 2)
+
+    # --- one leg
+
+    def _begin(self, item: int) -> None:
+        self._begun.add(item)
+        self._sending.add(item)
+        self._waiting.pop(item, None)
+        task = Deferred.fromCoroutine(self._carry(item))
+        self._tasks[item] = task
+        task.addErrback(self._unforeseen)
+        task.addBoth(self._ended, item)
+
+    def _ended(self, _: object, item: int) -> None:
+        del self._tasks[item]
+        self._leave_slot(item)
+        if self._waiting:
+            self._go_on()
+
+    def _leave_slot(self, item: int) -> None:
+        self._sending.discard(item)
+        self._wake_taker()
+
+    def _wake_taker(self) -> None:
+        waiting, self._slot_free = self._slot_free, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    async def _carry(self, item: int) -> None:
+        parcel = await self._opened(item)
+        if parcel is None:
+            return
+        leg = parcel.leg
+        if self._stopped or self._is_one_too_many(parcel):
+            parcel.body.close()
+            settlement = Settlement(leg, self._now())
+        else:
+            report = await self._sent(parcel)
+            settlement = judge(leg, report, self._now(), self._pace.relay, self._random)
+        tried = Tried(item, leg, settlement)
+        await self._settling.settle(tried, lambda: self._leave_slot(item))
+        self._put_off.forget(item)
+
+    def _is_one_too_many(self, parcel: Parcel) -> bool:
+        """Whether a leg, now that its domain is known, is to wait; if so, note it."""
+        domain = parcel.leg.domain
+        if self._to_domain[domain] < self._share():
+            return False
+        self._begun.discard(parcel.item)
+        self._waiting[parcel.item] = domain, self._reactor.seconds() + _KNOWN_SECONDS
+        return True
+
+    async def _opened(self, item: int) -> Parcel | None:
+        """Mark a leg as begun; None if it is gone or can not be opened now."""
+        try:
+            return await self._queue.begin(item)
+        except StoreBusyError:
+            self._store_is_busy()
+        except Exception as fault:
+            failures = self._put_off.put(item, self._reactor.seconds())
+            # Gone: an operator dropped it. If it comes again the fault is ours.
+            if not isinstance(fault, LookupError) or failures > 1:
+                self._fault("a leg could not be begun", fault)
+        return None
+
+    async def _sent(self, parcel: Parcel) -> Report:
+        domain = parcel.leg.domain
+        self._to_domain[domain] += 1
+        before = self._answers
+        try:
+            report = await self._courier.send(parcel)
+        except Exception as fault:
+            if self._stopped and isinstance(fault, CancelledError):
+                raise
+            # Nobody knows how far it came.
+            self._fault("the courier failed", fault)
+            parcel.body.close()
+            return Report(doubtful=True)
+        finally:
+            self._to_domain[domain] -= 1
+            if not self._to_domain[domain]:
+                del self._to_domain[domain]
+        self._learn(report, before)
+        return report
+
+    def _learn(self, report: Report, before: int) -> None:
+        """Note whether gateways can be reached, and stop asking when none can."""
+        if report.doubtful:
+            self._count("doubtful", 1)
+        if report.replies or report.doubtful:
+            self._answers += 1
+            self._reached = True
+            if self._slots < self._pace.at_once:
+                self._slots = self._pace.at_once
+                self._wake_taker()
+            return
+        self._count("unreached", 1)
+        if self._answers == before:
+            # Nobody else had an answer in that time either.
+            self._reached = False
+            self._paused = True
+
+    # --- faults
+
+    def _store_is_busy(self) -> None:
+        self._count("store-busy", 1)
+        self._paused = True
+
+    def _fault(self, where: str, fault: Exception | Failure) -> None:
+        self._faults += 1
+        self._count("leg-fault", 1)
+        log_fault(log, where, fault)
+
+    def _unforeseen(self, failure: Failure) -> None:
+        if not (self._stopped and failure.check(CancelledError)):
+            self._fault("a leg's task failed", failure)

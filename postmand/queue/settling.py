@@ -1,0 +1,135 @@
+"""What came of a try is written down, however long the store takes to let us."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+
+from attrs import evolve, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from postmand.faults import log_fault
+from postmand.interfaces import Copy, StoreBusyError
+from postmand.internet import IQueue, Leg, Reply
+from postmand.queue.pace import Pace
+from postmand.rules.retry import Settlement, longest_gap
+
+log = Logger()
+
+# Seconds until what could not be written is tried again: the first time, and at most
+# while the store is busy, and where the fault is ours and does not pass by itself.
+_FIRST = 1.0
+_LONGEST_BUSY = 60.0
+_LONGEST_FAULT = 3_600.0
+
+Bounce = Callable[[Leg, Mapping[bytes, Reply]], Awaitable[Copy | None]]
+Count = Callable[[str, int], None]
+
+
+@frozen
+class Tried:
+    """A leg that was tried, and what is to become of it."""
+
+    item: int
+    leg: Leg
+    settlement: Settlement
+
+
+class Settling:
+    """Writes verdicts. While the process lives none is lost."""
+
+    def __init__(
+        self,
+        queue: IQueue,
+        bounce: Bounce,
+        reactor: IReactorTime,
+        random: Random,
+        pace: Pace,
+        count: Count,
+    ) -> None:
+        self._queue = queue
+        self._bounce = bounce
+        self._reactor = reactor
+        self._random = random
+        self._pace = pace
+        self._count = count
+        self._late: set[int] = set()
+
+    def __len__(self) -> int:
+        """Return how many verdicts wait for the store after a first failure."""
+        return len(self._late)
+
+    async def settle(self, tried: Tried, late: Callable[[], None]) -> None:
+        """Write it, again and again until it is written; call `late` after a failure.
+
+        Fails with CancelledError alone: the process ends, and the mark in the queue
+        tells the next one that the leg was on its way.
+        """
+        pause = _FIRST
+        try:
+            while (longest := await self._failure(tried)) is not None:
+                self._late.add(tried.item)
+                late()
+                await deferLater(self._reactor, pause)
+                pause = min(2.0 * pause, longest)
+        finally:
+            self._late.discard(tried.item)
+        self._told(tried)
+
+    async def _failure(self, tried: Tried) -> float | None:
+        """Try once; return None if it is written, else the longest pause."""
+        try:
+            await self._write(tried)
+        except StoreBusyError:
+            self._count("store-busy", 1)
+            return _LONGEST_BUSY
+        except LookupError:
+            # An operator dropped it meanwhile.
+            return None
+        except Exception as fault:
+            log_fault(log, "a verdict could not be kept", fault)
+            self._count("settle-fault", 1)
+            return _LONGEST_FAULT
+        return None
+
+    async def _write(self, tried: Tried) -> None:
+        settlement = tried.settlement
+        copy = None
+        if settlement.failures:
+            try:
+                copy = await self._bounce(tried.leg, settlement.failures)
+            except StoreBusyError:
+                raise
+            except Exception as fault:
+                log_fault(log, "a bounce could not be written", fault)
+                self._count("bounce-fault", 1)
+                settlement = self._unbounced(tried)
+        await self._queue.settle(tried.item, settlement.left, settlement.due, copy)
+
+    def _unbounced(self, tried: Tried) -> Settlement:
+        """Return a settlement that keeps those who failed, too, to be tried again.
+
+        Their sender must hear of them, so they stay until that works: seldom tried, and
+        to be seen in the queue by the operator, who reads of the fault in the log.
+        """
+        settlement = tried.settlement
+        left = settlement.left or tried.leg
+        again = set(settlement.failures)
+        if settlement.left is not None:
+            again.update(settlement.left.recipients)
+        recipients = tuple(one for one in tried.leg.recipients if one in again)
+        pause = longest_gap(self._pace.relay, self._random)
+        return Settlement(evolve(left, recipients=recipients), settlement.due + pause)
+
+    def _told(self, tried: Tried) -> None:
+        left = tried.settlement.left
+        again = left is not None and left.attempts > tried.leg.attempts
+        for name, recipients in (
+            ("delivered", tried.settlement.delivered),
+            ("failed", len(tried.settlement.failures)),
+            ("deferred", len(left.recipients) if left and again else 0),
+        ):
+            if recipients:
+                self._count(name, recipients)
