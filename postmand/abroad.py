@@ -162,7 +162,7 @@ def parts(
         store.accounts,
         _signer(config, keys),
         seconds=clocks.wall,
-        now=clock.now,
+        clock=clock,
         random=random,
         in_thread=in_thread,
     )

@@ -76,6 +76,14 @@ class Wire(StringTransport):
         self.client: Any = None
         self.closed = False
         self.orderly = False
+        # Full with every write, until the producer is told to go on.
+        self.narrow = False
+
+    def write(self, data: bytes) -> None:
+        """Take it, and be full of it if narrow."""
+        super().write(data)
+        if self.narrow:
+            self.client.pauseProducing()
 
     def loseConnection(self) -> None:
         """Close in order."""

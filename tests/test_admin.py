@@ -206,6 +206,7 @@ class Seeing(AdminCase):
             "used_bytes": 0,
             "messages": 0,
             "made": "2026-11-22",
+            "delay": "default",
             "display_name": "",
         }
         self.assertEqual(json.loads(self.out), [expected])

@@ -12,6 +12,7 @@ from attrs import evolve
 from postmand.admin import dkim as dkim_commands
 from postmand.admin.finding import FAIL, OK, WARN, Finding
 from postmand.admin.keys import check_node_key
+from postmand.config import Gateway
 from postmand.message.dkim import SigningKey, new_key
 from postmand.store import keyfile
 from postmand.store.nodekey import load
@@ -223,7 +224,9 @@ class Checkup(KeyCase):
     def found(self) -> list[Finding]:
         """Return the findings; looking changes and asks nothing."""
         before = sorted(self.state.glob("**/*"))
-        findings = list(check_node_key(self.config))
+        gateway = Gateway("tcp:127.0.0.1:2526")
+        with_gateway = evolve(self.config, gateways=(gateway,))
+        findings = list(check_node_key(with_gateway))
         self.assertEqual(sorted(self.state.glob("**/*")), before)
         return findings
 

@@ -22,6 +22,7 @@ from postmand.rules.hashcash import challenge, mint, resource, weigh, zero_bits
 from tests.test_admin import NOON, AdminCase, Answer
 
 TOO_FEW = 6
+SLOW = 1  # with this seed 16 bits are found in the 34th stretch
 PRICES = {"8": 20, "9": 40}
 MINE = resource("jondoe", "mail.i2p")
 
@@ -309,7 +310,7 @@ class Together(SynchronousTestCase):
 
     def test_finds(self) -> None:
         """Each stretch is tried by one of them, until one has found a stamp."""
-        begun = challenge(MINE, 16, NOON, Random(3))
+        begun = challenge(MINE, 16, NOON, Random(SLOW))
         told: list[int] = []
         tried: list[int] = []
 

@@ -249,13 +249,23 @@ def test_long_words_are_cut() -> None:
     header = HEADER.replace(b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", b"\r\n word" * 2_000)
     reply = Reply(550, "5.7.1", "several words of a reply " * 100)
     message = bounced(Failure(b"x" * 5_000 + b"@x", reply), header=header)
-    text, status, _ = parts(message)
+    text = parts(message)[0]
     assert text.get_content().count("word ") < 60
     assert "x" * 320 in text.get_content()
     assert "x" * 321 not in text.get_content()
-    lines = bytes(status).split(b"\n")
-    assert max(len(line) for line in lines if b"xxx" not in line) <= 78
-    assert lines[-2].endswith(b" ...")
+    said = message.partition(b"Diagnostic-Code: ")[2].partition(b"\r\n\r\n")[0]
+    assert max(map(len, said.split(b"\r\n"))) <= 78
+    assert said.endswith(b" ...")
+
+
+def test_words_stay_whole() -> None:
+    """A folded subject is read as one line, and an address in a reply can be copied."""
+    header = HEADER.replace(b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", b"one\r\n two\r\n three")
+    link = "https://example.com/" + "y" * 100
+    message = bounced(Failure(BOB, Reply(550, "5.7.1", f"see {link}")), header=header)
+    text = parts(message)[0].get_content()
+    assert "    one two three\n" in text.replace("\r\n", "\n")
+    assert link in text
 
 
 @pytest.mark.parametrize(

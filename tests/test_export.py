@@ -74,7 +74,7 @@ class ExportCase(AdminCase):
         office: Any = SimpleNamespace(
             mailboxes=self.store.mailboxes,
             threads=self.store.threads,
-            is_current=_always,
+            credential=_always,
         )
         return self.loop.get(Deferred.fromCoroutine(_all(office, self.member)))
 

@@ -20,6 +20,13 @@ from postmand.store.upgrade import NewerSchemaError
 from tests.contracts.memory import MemoryStore
 
 
+class Reactor(MemoryReactorClock):
+    """A reactor that nobody calls from a thread."""
+
+    def callFromThread(self, *_: Any) -> None:
+        """Do nothing."""
+
+
 class Store(MemoryStore):
     """A store that notes that it was closed."""
 
@@ -39,7 +46,7 @@ class NodeTest(SynchronousTestCase):
     def setUp(self) -> None:
         """Open no real store."""
         self.store = Store()
-        self.patch(wiring, "open_store", lambda *_: self.store)
+        self.patch(wiring, "open_store", lambda *_, **__: self.store)
 
     def config(self, **sections: Any) -> Config:
         """Return a configuration that listens on paths, not on ports."""
@@ -47,7 +54,7 @@ class NodeTest(SynchronousTestCase):
 
     def built(self, config: Config) -> list[Any]:
         """Return the factories that a node listens with."""
-        whole = node(config, MemoryReactorClock())
+        whole = node(config, Reactor())
         self.assertIsInstance(whole, Stack)
         return [one._factory for one in whole if isinstance(one, Listener)]
 
@@ -78,7 +85,7 @@ class NodeTest(SynchronousTestCase):
     def test_no_server(self) -> None:
         """A configuration without a server is told what to add."""
         with self.assertRaises(ConfigError) as caught:
-            node(self.config(), MemoryReactorClock())
+            node(self.config(), Reactor())
         self.assertEqual(
             str(caught.exception),
             "node.toml: names no server; add [submission], [pop3] or both",
@@ -88,7 +95,7 @@ class NodeTest(SynchronousTestCase):
         """A bad endpoint is told with its section, before the store is touched."""
         self.patch(wiring, "open_store", lambda *_: self.fail("opened"))
         with self.assertRaises(ConfigError) as caught:
-            node(self.config(pop3={"listen": ["nonsense"]}), MemoryReactorClock())
+            node(self.config(pop3={"listen": ["nonsense"]}), Reactor())
         line = str(caught.exception)
         self.assertTrue(line.startswith('node.toml: [pop3] listen: "nonsense" is no'))
 
@@ -106,12 +113,12 @@ class NodeTest(SynchronousTestCase):
             (OSError(28, "No space left on device"), "No space left"),
         ):
 
-            def fails(*_: Any, error: Exception = error) -> None:
+            def fails(*_: Any, error: Exception = error, **__: Any) -> None:
                 raise error
 
             self.patch(wiring, "open_store", fails)
             with self.assertRaises(ConfigError) as caught:
-                node(config, MemoryReactorClock())
+                node(config, Reactor())
             line = str(caught.exception)
             self.assertTrue(line.startswith("node.toml: [node] state: "), line)
             self.assertIn(words, line)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from postmand.config import Delays, Relay
 from postmand.interfaces import Copy, Outgoing, Recipient, StoreBusyError
 from postmand.internet import ICourier, Leg, Reply, Report
-from postmand.queue import legs as legs_module
+from postmand.queue import legs
 from postmand.queue.clock import QueueClock
 from postmand.queue.pace import Pace, PutOff
 from postmand.queue.pool import Pool
@@ -38,13 +40,14 @@ def always(reply):
 
 
 class Watched:
-    """A queue whose calls are counted; `busy` names those that fail for now."""
+    """A queue whose calls are counted; some of them are made to fail, or to hang."""
 
     def __init__(self, queue):
         self.queue = queue
         self.calls = Counter()
         self.asked = []
         self.broken = {}
+        self.hung = {}
 
     def __getattr__(self, name):
         method = getattr(self.queue, name)
@@ -53,7 +56,9 @@ class Watched:
             self.calls[name] += 1
             self.asked.append((name, arguments))
             if name in self.broken:
-                return fail(self.broken[name])
+                return fail(self.broken[name]())
+            if name in self.hung:
+                return self.hung[name]
             return method(*arguments)
 
         return call
@@ -70,6 +75,7 @@ class Courier:
         self.answer = always(TAKEN)
 
     def send(self, parcel):
+        """Answer, and let go of the body."""
         self.sent.append(parcel.leg)
         self.open += 1
         self.most = max(self.most, self.open)
@@ -112,7 +118,7 @@ class RunnerCase(SynchronousTestCase):
         self.runner = self.a_runner()
 
     def tearDown(self):
-        """Let no logged fault go unseen: each test flushes those it expects."""
+        """No failure went past the runner's own log."""
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def a_runner(self):
@@ -159,7 +165,7 @@ class RunnerCase(SynchronousTestCase):
         held = await self.queue.open(item)
         held.body.close()
         now = self.queue_clock.now()
-        legs = [
+        made = [
             Leg(
                 account=self.member.account,
                 name=held.name,
@@ -171,7 +177,7 @@ class RunnerCase(SynchronousTestCase):
             )
             for one in held.recipients
         ]
-        await self.queue.release(item, legs, now)
+        await self.queue.release(item, made, now)
         self.released.append(int(held.name))
 
     async def bounce(self, leg, failures):
@@ -286,6 +292,18 @@ class TickTests(RunnerCase):
         apart = [abs(self.released.index(one) + 1 - one) for one in order]
         self.assertGreater(sum(apart) / 50, 8)
 
+    def test_legs_are_shuffled(self):
+        """Those of a page, whatever order the queue gives them in."""
+        pages = []
+        self.random.shuffle = lambda page: (pages.append([*page]), page.reverse())
+        for number in range(1, 51):
+            self.put(number)
+        self.runner.start()
+        _, page = [one for one in pages if one]
+        self.assertEqual(len(page), 50)
+        begun = [call[1][0] for call in self.queue.asked if call[0] == "begin"]
+        self.assertEqual(begun, page[::-1])
+
     def test_larger_batch_goes_on_with_the_next_tick(self):
         """So many a tick and no more; nothing is forgotten."""
         self.settings = {"most_a_tick": 40}
@@ -345,7 +363,7 @@ class TickTests(RunnerCase):
         async def release(item):
             await Deferred()
 
-        real, self.release = self.release, release
+        self.release = release
         self.runner = self.a_runner()
         self.put(1)
         self.runner.start()
@@ -355,8 +373,6 @@ class TickTests(RunnerCase):
         self.pass_(330)
         self.assertGreater(self.queue.calls["due"], 1)
         self.assertEqual(self.counts["release-fault"], 1)
-        self.flushLoggedErrors()
-        del real
 
     def test_cost_of_a_tick(self):
         """As many calls whether ten wait or two thousand."""
@@ -412,7 +428,7 @@ class FaultTests(RunnerCase):
             self.clock.advance(TICK)
         self.assertEqual(sorted(self.released), [*range(20, 60)])
         self.pass_(DAY)
-        gaps = [after - before for before, after in zip(tries, tries[1:], strict=False)]
+        gaps = [after - before for before, after in pairwise(tries)]
         self.assertEqual(gaps, sorted(gaps))
         self.assertLess(len(tries), 16)
         self.assertEqual(self.counts["release-fault"], len(tries))
@@ -434,14 +450,14 @@ class FaultTests(RunnerCase):
         for number in range(60):
             self.put(number + 1)
         self.runner.start()
-        self.pass_(2 * TICK, TICK)
-        self.assertEqual(len(set(told)), 60)
+        self.pass_(2 * TICK)
+        self.assertEqual(len(told), len(set(told)))
+        self.assertEqual(len(told), 60)
 
     def test_message_that_is_gone(self):
         """Dropped between the list and its release: no fault."""
         self.put(1)
         (item,) = self.memory.items
-        asked = self.memory.due
 
         async def release(_):
             del self.memory.items[item]
@@ -451,15 +467,22 @@ class FaultTests(RunnerCase):
         self.runner = self.a_runner()
         self.runner.start()
         self.assertEqual(self.counts["release-fault"], 0)
-        del asked
 
     def test_store_busy_at_each_call(self):
         """Whatever is asked: nothing is lost, and the tick after goes on."""
-        for name in ("in_flight", "due", "pool", "open", "release", "legs_due", "begin"):
+        for name in (
+            "in_flight",
+            "due",
+            "pool",
+            "open",
+            "release",
+            "legs_due",
+            "begin",
+        ):
             with self.subTest(name):
                 self.setUp()
                 self.put(1)
-                self.queue.broken[name] = StoreBusyError()
+                self.queue.broken[name] = StoreBusyError
                 self.runner.start()
                 self.pass_(5 * TICK)
                 self.assertEqual(self.courier.sent, [])
@@ -470,9 +493,31 @@ class FaultTests(RunnerCase):
                 self.assertEqual(self.courier.names(), [1])
                 self.assertEqual(self.waiting(), 0)
 
+    def test_store_busy_in_a_large_tick(self):
+        """What has begun notes it; the rest of the tick is left to the next one."""
+        self.queue.broken["open"] = StoreBusyError
+        for number in range(1, 51):
+            self.put(number)
+        self.runner.start()
+        self.assertLessEqual(self.queue.calls["open"], 4)
+        self.queue.broken.clear()
+        self.clock.advance(TICK)
+        self.assertEqual(len(self.released), 50)
+
+    def test_no_leg_opens(self):
+        """Some faults a tick, each logged, and no more."""
+        self.queue.broken["begin"] = RuntimeError
+        for number in range(1, 101):
+            self.put(number)
+        self.runner.start()
+        self.assertEqual(self.queue.calls["begin"], 10)
+        self.clock.advance(TICK)
+        self.assertEqual(self.queue.calls["begin"], 20)
+        self.assertEqual(self.counts["leg-fault"], 20)
+
     def test_pool_that_raises(self):
         """What is not in the pool leaves all the same."""
-        self.queue.broken["pool"] = RuntimeError()
+        self.queue.broken["pool"] = RuntimeError
         self.put(1)
         self.runner.start()
         self.assertEqual(self.courier.names(), [1])
@@ -480,7 +525,7 @@ class FaultTests(RunnerCase):
 
     def test_tick_that_raises(self):
         """The loop goes on."""
-        self.queue.broken["due"] = RuntimeError()
+        self.queue.broken["due"] = RuntimeError
         self.put(1)
         self.runner.start()
         self.pass_(2 * TICK)
@@ -513,14 +558,28 @@ class FaultTests(RunnerCase):
 
     def test_logs_say_no_names(self):
         """A fault's line has its place, and nothing of the message."""
-        seen = []
-        self.patch(legs_module, "log_fault", lambda log, where, fault: seen.append(where))
+
+        async def broken(*_):
+            raise RuntimeError("jondoe@example.org")
+
         self.courier.answer = lambda _: RuntimeError("jondoe@example.org")
         self.put(1)
-        self.runner.start()
-        self.assertEqual(seen, ["the courier failed"])
-        self.assertEqual(self.counts["doubtful"], 0)
-        self.assertEqual(self.waiting(), 1)
+        with capturedLogs() as events:
+            self.runner.start()
+            self.successResultOf(Deferred.fromCoroutine(self.runner.stop()))
+            self.release = self.bounce = broken
+            self.runner = self.a_runner()
+            self.put(2)
+            self.courier.answer = always(NEVER)
+            self.runner.start()
+            self.pass_(HOUR)
+        lines = "\n".join(formatEvent(event) for event in events)
+        for line in ("released", "the courier failed", "a bounce could not"):
+            self.assertIn(line, lines)
+        self.assertNotIn("jondoe", lines)
+        self.assertNotIn("example.org", lines)
+        for item in self.memory.items:
+            self.assertNotIn(str(item), lines)
 
 
 class RelayTests(RunnerCase):
@@ -558,6 +617,110 @@ class RelayTests(RunnerCase):
         self.assertEqual(sorted(one for one in names if one > 100), [*range(101, 151)])
         # Each learns its domain once, not every minute.
         self.assertLess(self.queue.calls["begin"], 250)
+
+    def test_slots(self):
+        """No more are on their way than there are slots; each answer lets one in."""
+        hung = []
+
+        def answer(parcel):
+            hung.append((parcel.leg, Deferred()))
+            return hung[-1][1]
+
+        self.courier.answer = answer
+        for number in range(1, 61):
+            self.put(number, domains=(b"%d.example" % number,))
+        self.runner.start()
+        self.pass_(HOUR)
+        self.assertEqual(len(hung), 16)
+        for leg, answered in hung:
+            answered.callback(Report({leg.recipients[0]: TAKEN}))
+            self.assertEqual(self.courier.open, min(16, self.waiting()))
+        self.assertEqual(len(hung), 60)
+        self.assertEqual((self.courier.most, self.waiting()), (16, 0))
+
+    def test_gateways_hang_and_then_are_away(self):
+        """What hangs is no answer: each tick one more leg looks, beside it."""
+        self.courier.answer = lambda parcel: (
+            Deferred() if len(self.courier.sent) <= 5 else Report()
+        )
+        for number in range(1, 61):
+            self.put(number, domains=(b"%d.example" % number,))
+        self.runner.start()
+        self.assertEqual(len(self.courier.sent), 6)
+        self.pass_(4 * TICK)
+        self.assertEqual(len(self.courier.sent), 10)
+        self.courier.answer = always(TAKEN)
+        self.pass_(HOUR)
+        self.assertEqual(self.waiting(), 5)
+
+    def test_dropped_before_it_begins(self):
+        """An operator dropped a leg after it was listed: no fault."""
+        self.courier.answer = always(LATER)
+        self.put(1)
+        self.runner.start()
+        self.pass_(60)
+        (item,) = self.memory.items
+        self.queue.broken["begin"] = LookupError
+        self.memory.items[item].due = 0
+        self.clock.advance(TICK)
+        self.assertEqual(self.queue.calls["begin"], 2)
+        self.assertEqual(self.counts["leg-fault"], 0)
+        self.pass_(120)
+        # It is still listed: then it is a fault.
+        self.assertEqual(self.counts["leg-fault"], 1)
+
+    def test_due_again_at_once(self):
+        """A leg that the queue gives again is not tried twice in a tick."""
+        self.courier.answer = always(LATER)
+        real = self.memory.settle
+        self.patch(
+            MemoryQueue,
+            "settle",
+            lambda queue, item, leg, due, bounce: real(item, leg, 0, bounce),
+        )
+        self.put(1)
+        self.runner.start()
+        self.assertEqual(len(self.courier.sent), 1)
+        self.clock.advance(TICK)
+        self.assertEqual(len(self.courier.sent), 2)
+
+    def test_unreached_beside_answers(self):
+        """One leg without luck stops nobody, while others are answered."""
+        self.settings = {"at_once": 2}
+        self.runner = self.a_runner()
+        hung = []
+
+        def answer(_):
+            hung.append(Deferred())
+            return hung[-1]
+
+        self.courier.answer = answer
+        for number in range(1, 11):
+            self.put(number, domains=(b"%d.example" % number,))
+        self.runner.start()
+        unlucky, other = hung
+        other.callback(Report(doubtful=True))
+        unlucky.callback(Report())
+        self.assertEqual(len(hung), 4)
+        self.assertEqual(self.counts["unreached"], 1)
+
+    def test_more_of_a_domain_than_is_remembered(self):
+        """Who waits for a domain is bounded, and forgotten when it does not come."""
+        self.patch(legs, "_WAITING", 3)
+        self.courier.answer = lambda parcel: (
+            Deferred() if parcel.leg.domain == b"tar.pit" else always(TAKEN)(parcel)
+        )
+        for number in range(1, 31):
+            self.put(number, domains=(b"tar.pit",))
+        self.runner.start()
+        self.pass_(HOUR - TICK)
+        self.assertEqual(self.queue.calls["begin"], 8 + 3)
+        # An operator drops what waits: others are let in, an hour later at most.
+        for item in [n for n, one in self.memory.items.items() if not one.trying]:
+            del self.memory.items[item]
+        self.put(31)
+        self.pass_(120)
+        self.assertIn(31, self.courier.names())
 
     def test_domain_that_answers_again(self):
         """Those that waited for their domain follow, each once."""
@@ -686,7 +849,7 @@ class SettlingTests(RunnerCase):
 
     def test_store_busy_after_delivery(self):
         """It is not sent again; the verdict is written when the store can."""
-        self.queue.broken["settle"] = StoreBusyError()
+        self.queue.broken["settle"] = StoreBusyError
         self.put(1)
         self.runner.start()
         self.pass_(HOUR)
@@ -701,7 +864,7 @@ class SettlingTests(RunnerCase):
 
     def test_late_verdicts_hold_no_slot(self):
         """Legs that can not be settled leave theirs to others, up to a bound."""
-        self.queue.broken["settle"] = RuntimeError()
+        self.queue.broken["settle"] = RuntimeError
         for number in range(1, 301):
             self.put(number)
         self.runner.start()
@@ -816,7 +979,14 @@ class RestartTests(RunnerCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.courier.answer = always(TAKEN)
         self.runner = self.a_runner()
-        self.runner.start()
+        with capturedLogs() as events:
+            self.runner.start()
+        (line,) = map(formatEvent, events)
+        self.assertEqual(
+            line,
+            "1 messages were on their way when the node ended; "
+            "up to 1 may arrive twice",
+        )
         self.assertEqual(self.counts["interrupted"], 1)
         self.assertEqual(self.courier.names(), [1, 1])
         self.assertEqual(self.waiting(), 0)
@@ -844,9 +1014,43 @@ class RestartTests(RunnerCase):
         self.assertEqual(len(begun), 4)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_stop_while_each_call_hangs(self):
+        """Wherever a leg's task stands, a stop ends it, and calls it no fault."""
+        for name in ("begin", "settle"):
+            with self.subTest(name):
+                self.setUp()
+                self.put(1)
+                hung = Deferred()
+                self.queue.hung[name] = hung
+                self.runner.start()
+                stopped = self.stop()
+                self.clock.advance(10)
+                self.successResultOf(stopped)
+                faults = [one for one in self.counts if one.endswith("fault")]
+                self.assertEqual(faults, [])
+                self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_begun_while_it_stops(self):
+        """A leg that opens after the stop goes back unsent and unmarked."""
+        begun = Deferred()
+        real = self.memory.begin
+        self.patch(
+            MemoryQueue,
+            "begin",
+            lambda queue, item: begun.addCallback(lambda _: real(item)),
+        )
+        self.put(1)
+        self.runner.start()
+        stopped = self.stop()
+        begun.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.courier.sent, [])
+        self.assertEqual([one.trying for one in self.memory.items.values()], [False])
+        self.assertTrue(all(body.closed for body in self.memory.given))
+
     def test_stop_with_a_verdict_that_waits(self):
         """The store is busy to the end: the mark says that it was on its way."""
-        self.queue.broken["settle"] = StoreBusyError()
+        self.queue.broken["settle"] = StoreBusyError
         self.put(1)
         self.runner.start()
         stopped = self.stop()
@@ -859,11 +1063,21 @@ class RestartTests(RunnerCase):
 
     def test_nothing_before_the_recall(self):
         """While the store can not say what was on its way, nothing is sent."""
-        self.queue.broken["in_flight"] = StoreBusyError()
+        self.courier.answer = always(LATER)
         self.put(1)
         self.runner.start()
-        self.pass_(4 * TICK)
-        self.assertEqual((self.released, self.courier.sent), ([], []))
+        self.successResultOf(self.stop())
+        self.put(2)
+        self.queue.broken["in_flight"] = StoreBusyError
+        self.runner = self.a_runner()
+        self.runner.start()
+        self.pass_(HOUR)
+        self.assertEqual((self.released, self.courier.names()), ([1], [1]))
+        self.queue.broken.clear()
+        self.clock.advance(TICK)
+        self.assertEqual(
+            (self.released, sorted(self.courier.names())), ([1, 2], [1, 1, 2])
+        )
 
 
 def test_put_off_doubles_and_forgets() -> None:

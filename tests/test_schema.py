@@ -276,7 +276,7 @@ class UpgradeTests(SynchronousTestCase):
         with closing(connect(self.path)) as connection:
             connection.execute(
                 "INSERT INTO accounts VALUES (1, 'jondoe', '', 0, 1, 1, x'', x'', 1, 8,"
-                " x'', x'', x'', x'', x'', 100)"
+                " x'', x'', x'', x'', x'', 100, '')"
             )
             connection.execute(
                 "INSERT INTO messages (account, uid, padded_bytes, file, sealed_key,"

@@ -7,6 +7,7 @@ out for each release how likely each account is its sender. What is not in the p
 goes the same way with a rule of its own put in.
 
 The set of a release is 2^entropy of that, over accounts: Serjantov and Danezis 2002.
-Nothing but time and size is looked at. What somebody writes, to whom, and what an observer
-learns over months from who is there when (intersection) is not in these figures.
+Nothing but time and size is looked at. What somebody writes, to whom, and what an
+observer learns over months from who is there when (intersection) is not in these
+figures.
 """

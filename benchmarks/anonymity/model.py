@@ -14,7 +14,10 @@ FLOODER = -1
 
 @frozen
 class HandIn:
-    """What the observer sees of a mail handed in; `at` in seconds."""
+    """What the observer sees of a mail handed in; `at` in seconds.
+
+    `at` is half past a second: never the moment of a tick.
+    """
 
     at: float
     account: int
@@ -38,13 +41,17 @@ class Setting:
         for account in range(self.members):
             at = random.expovariate(1 / DAY)
             while at < self.days * DAY:
-                mails.append(HandIn(at, account, _octets(random)))
+                mails.append(HandIn(_half_past(at), account, _octets(random)))
                 at += random.expovariate(1 / DAY)
         mails += (
-            HandIn((number + 0.5) * DAY / self.flood, FLOODER, 2_000)
+            HandIn(_half_past(number * DAY / self.flood), FLOODER, 2_000)
             for number in range(self.flood * self.days)
         )
         return sorted(mails, key=_at)
+
+
+def _half_past(at: float) -> float:
+    return math.floor(at) + 0.5
 
 
 def _octets(random: Random) -> int:

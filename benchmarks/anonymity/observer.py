@@ -1,8 +1,8 @@
 """What can be worked out from hand-ins and releases, by the kind of the rule.
 
-Each of the three gives for every release, in order, the chance of each account to be its
-sender (`Posterior`), from what is seen alone. Which of them fits a rule is the observer's
-knowledge of it:
+Each of the three gives for every release, in order, the chance of each account to be
+its sender (`Posterior`), from what is seen alone. Which of them fits a rule is the
+observer's knowledge of it:
 
 `replay`: the rule leaves nothing to chance but the order. The observer runs it too, on
 what was handed in, and knows exactly what leaves when; each release of a tick is as
@@ -11,10 +11,10 @@ likely any of them. Exact.
 `memoryless`: all that are inside at a release are equally likely to leave, old or new
 (exponential delays, Mixmaster's pool). What is uncertain is who is still inside. Exact.
 
-`matching`: each mail has a delay of its own, from a known distribution. The chances are the
-permanents of a matrix of likelihoods, hard to compute; scaling the matrix until
-each hand-in and each release adds up to one (Sinkhorn) comes near them. The tests
-compare it with all permutations of small cases.
+`matching`: each mail has a delay of its own, from a known distribution. The chances are
+permanents of a matrix of likelihoods, hard to compute; scaling the matrix until each
+hand-in and each release adds up to one (Sinkhorn) comes near them. The tests compare it
+with all permutations of small cases.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from benchmarks.anonymity import observer
+from benchmarks.anonymity.alternatives import Judge
 from benchmarks.anonymity.model import HandIn
 from benchmarks.anonymity.observer import Posterior, Release
 from postmand.config import Delays
@@ -20,7 +21,7 @@ from postmand.rules.delay import Due
 
 HOUR = 3_600
 TICK = 30
-_NEVER = 2**40
+NEVER = 2**40
 _ALL = 2**40
 
 
@@ -66,7 +67,7 @@ class Ours:
 
     label: str
     mode: str
-    rules: Delays = Delays()
+    rules: Delays = field(factory=Delays)
     wakes: int = 0
 
     def due(self, now: int, random: Random) -> Due:
@@ -90,7 +91,7 @@ class Ours:
                 releases,
                 own,
                 self.rules.defer_min_seconds,
-                self.rules.defer_max_seconds + delay.MINUTE,
+                self.rules.defer_max_seconds,
             )
         return _replayed(self, hand_ins, releases, self._leaving)
 
@@ -99,10 +100,6 @@ class Ours:
             return [mail.item for mail in waiting if mail.due <= now]
         seen = first_of_each(waiting, mixing.MOST)
         return mixing.leaving(seen, now, self.rules, lots)
-
-
-Judge = Callable[[Sequence[Pooled], int, Random], list[int]]
-"""All that waits, the time and chance: what leaves."""
 
 
 @frozen
@@ -119,7 +116,7 @@ class Pooling:
         if self.deadline:
             rules = Delays(pool_hours=self.deadline)
             return delay.due("pool", now, rules, random)
-        return Due(_NEVER, pooled=True)
+        return Due(NEVER, pooled=True)
 
     def pool(self, queue: IQueue, random: Random) -> Leaving:
         """Return a pool that asks the rule."""
@@ -129,7 +126,7 @@ class Pooling:
         self,
         hand_ins: Sequence[HandIn],
         releases: Sequence[Release],
-        own: frozenset[int],
+        own: frozenset[int],  # noqa: ARG002 - a replay knows without
     ) -> list[Posterior]:
         """Run the rule again."""
         return _replayed(self, hand_ins, releases, self.leaving)
@@ -221,15 +218,15 @@ def _uniform(
     shortest: int,
     longest: int,
 ) -> list[Posterior]:
-    # A mail leaves with the first tick that is not before its due, and its time of
-    # hand-in was cut to the second.
-    last = longest + TICK
+    # A due is a whole minute, and the tick that finds it comes up to TICK later; the
+    # time of hand-in was cut to the second.
+    last = longest + delay.MINUTE + TICK
     return observer.matching(
         hand_ins, releases, lambda age: float(age >= shortest - 1), last, own
     )
 
 
-def _nothing(waiting: Sequence[Pooled], now: int, lots: Random) -> list[int]:
+def _nothing(*_: object) -> list[int]:
     return []
 
 

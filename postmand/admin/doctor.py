@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from postmand.admin.call import Call
 from postmand.admin.faults import explain
 from postmand.admin.finding import FAIL, Finding, fail, ok, warn
+from postmand.admin.keys import check_node_key
 from postmand.admin.ports import check_ports
 from postmand.admin.state import (
     account_names,
@@ -121,6 +122,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_disk,
     check_database,
     check_bodies,
+    check_node_key,
     check_aliases,
     check_ports,
     check_argon2,

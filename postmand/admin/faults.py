@@ -9,8 +9,10 @@ from sqlalchemy.exc import DBAPIError
 from postmand.admin.terminal import CommandError, printable
 from postmand.config import ConfigError
 from postmand.interfaces import StoreBusyError
+from postmand.message.dkim import BadSelectorError
 from postmand.rules.names import BadNameError
 from postmand.store.database import passing
+from postmand.store.nodekey import NodeKeyError
 from postmand.store.passwords import BadPasswordError
 from postmand.store.recovery import BadCodeError
 from postmand.store.registry import (
@@ -26,6 +28,8 @@ from postmand.store.upgrade import NewerSchemaError
 EXPECTED = (
     CommandError,
     ConfigError,
+    NodeKeyError,
+    BadSelectorError,
     BadNameError,
     BadPasswordError,
     BadCodeError,
@@ -42,6 +46,7 @@ EXPECTED = (
 _MENDS: tuple[tuple[type[Exception], str], ...] = (
     (BadNameError, "choose another"),
     (BadPasswordError, "choose another"),
+    (BadSelectorError, "choose another"),
     (BadCodeError, "write it as it was printed, eight groups of five"),
     (NoSuchAccountError, '"postmanctl account list" shows the names'),
     (AccountExistsError, "choose another name"),
@@ -57,7 +62,7 @@ def explain(error: BaseException) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    if isinstance(error, CommandError | ConfigError):
+    if isinstance(error, CommandError | ConfigError | NodeKeyError):
         return str(error)
     for kind, mend in _MENDS:
         if isinstance(error, kind):

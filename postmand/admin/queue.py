@@ -7,6 +7,7 @@ message is released; sizes are padded and times rounded.
 from __future__ import annotations
 
 import json
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -29,6 +30,7 @@ PAGE = 200
 _COARSE = 10
 _DIGITS = 16
 _MOST = 2**63 - 1
+_NUMBER = re.compile(r"[0-9a-fA-F]{1,16}")
 _HEAD = ("item", "stage", "state", "due", "size", "tries", "to", "domain")
 _LINE = "{:<16}  {:<7}  {:<5}  {:<20}  {:>9}  {:>5}  {:>4}  {}"
 
@@ -88,9 +90,7 @@ def show(call: Call) -> int:
         "item": _name(listed.item),
         "stage": listed.stage,
         "held": "yes" if listed.held else "no",
-        "due": "being tried now"
-        if shown.trying
-        else coarse(listed.due, call.seconds()),
+        "due": "being tried now" if shown.trying else due,
         "size": f"{octets(listed.octets)}, padded",
         "tries": str(listed.attempts),
         "recipients": str(listed.recipients),
@@ -180,11 +180,8 @@ def _add_sight(command: Any) -> None:
 
 
 def _item(text: str) -> int:
-    try:
-        number = int(text, 16) if text.isalnum() and len(text) <= _DIGITS else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number <= _MOST:
+    number = int(text, 16) if _NUMBER.fullmatch(text) else _MOST + 1
+    if number > _MOST:
         raise ArgumentTypeError(
             f'an item is {_DIGITS} hex digits, as "postmanctl queue list" shows it'
         )

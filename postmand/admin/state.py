@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import select
-
 from postmand.admin.finding import Finding, fail, ok, warn
 from postmand.config import Config
 from postmand.store.bodies import Bodies
 from postmand.store.checkup import problems
-from postmand.store.database import connect, prepare
-from postmand.store.schema import messages
+from postmand.store.database import connect
+from postmand.store.queue_rows import NAMED_FILES
 
 MIB = 1024 * 1024
 LEAST_FREE = 64 * MIB
@@ -29,8 +27,6 @@ GOOD_FREE = 1024 * MIB
 # The octets 18 and 19 of an SQLite file are 2 in WAL mode (its file format, 1.3.3).
 _MAGIC = b"SQLite format 3\0"
 _WAL = b"\2\2"
-
-_FILES = prepare(select(messages.c.file).where(messages.c.file.is_not(None)))
 
 
 def check_directory(config: Config) -> Iterator[Finding]:
@@ -122,7 +118,7 @@ def check_bodies(config: Config) -> Iterator[Finding]:
     # Names first: what is removed between the two looks must not count as an orphan.
     names = Bodies(directory).names()
     with closing(connect(config.database)) as connection:
-        named = {name for (name,) in connection.execute(_FILES)}
+        named = {name for (name,) in connection.execute(NAMED_FILES)}
     orphans = names - named
     if orphans:
         yield warn(

@@ -6,12 +6,13 @@ they leave with the dot of the message before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from postmand.delivery.connection import Connection, Gone
-from postmand.delivery.errand import Errand, Stage
+from postmand.delivery.errand import Stage
 from postmand.delivery.replies import extensions
 from postmand.delivery.transaction import DATA, Transaction, begin
 from postmand.faults import log_fault
@@ -20,6 +21,8 @@ from postmand.message.wire import Stuffing
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from postmand.delivery.company import Company
+    from postmand.delivery.errand import Errand
     from postmand.delivery.replies import Answer
 
 # Pieces are gathered to this size before they are written.
@@ -34,31 +37,6 @@ _UNDERWAY = 4_194_304
 _SLOWEST = 1_024
 # How a connection that has worked may end without anybody's fault.
 _WORN = frozenset({"lost", "closing"})
-
-
-class Company(Protocol):
-    """Who a conversation works for: the way to one gateway."""
-
-    def work(self) -> Errand | None:
-        """Return an errand to go along with what is being sent now."""
-
-    def finished(self, errand: Errand) -> None:
-        """An errand got all the answers it gets here."""
-
-    def doubtful(self, errand: Errand) -> None:
-        """An errand was sent whole, and its answer will not come."""
-
-    def returned(self, errand: Errand, *, stale: bool) -> None:
-        """An errand comes back: what was sent of it was certainly not taken.
-
-        `stale`: the connection had worked, and ended before anything was heard.
-        """
-
-    def failed(self, dialogue: Dialogue, reason: str) -> None:
-        """The conversation went wrong; its errands come back after this."""
-
-    def ended(self, dialogue: Dialogue) -> None:
-        """The connection is gone."""
 
 
 class Dialogue(Connection):
@@ -113,7 +91,8 @@ class Dialogue(Connection):
     def connectionMade(self) -> None:
         """Begin."""
         super().connectionMade()
-        Deferred.fromCoroutine(self._converse())
+        conversing = Deferred.fromCoroutine(self._converse())
+        conversing.addErrback(partial(log_fault, self.log, "a conversation's end"))
 
     async def _converse(self) -> None:
         reason = ""
@@ -173,7 +152,8 @@ class Dialogue(Connection):
         self._given = self._fetch()
         while self._given is None:
             if self.over is not None:
-                raise Gone("")
+                # Whoever ends before it did anything would be called again at once.
+                raise Gone("" if self._proven else self.over)
             if self._retired:
                 return None
             self.free = True

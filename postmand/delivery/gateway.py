@@ -94,9 +94,10 @@ class Courier:
         return errand.done
 
     def stop(self) -> Deferred[None]:
-        """Finish what was begun, within ten seconds; fire when no connection is left.
+        """Finish what was begun; fire when no connection is left.
 
-        What was not sent by then is reported as such.
+        After ten seconds what is not finished is cut and reported as it stands; who
+        said goodbye and does not close is waited for ten seconds more at the most.
         """
         if self._stopping is None:
             self._stopping = Deferred()
@@ -197,12 +198,13 @@ class Courier:
 
     def _give_out(self) -> bool:
         """Use one connection, or make one; False when there is nothing to be done."""
-        hoped_for = sum(way.hoped_for for way in self._ways)
+        if sum(way.hoped_for for way in self._ways) >= len(self._waiting):
+            return False
         for way in list(self._ways):
             if all(way.number in errand.tried for errand in self._waiting):
                 continue
             dialogue = way.free()
-            if dialogue is None and not (way.spare and hoped_for < len(self._waiting)):
+            if dialogue is None and not way.spare:
                 continue
             self._ways.remove(way)
             self._ways.append(way)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from twisted.internet.endpoints import wrapClientTLS
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
 
     from postmand.config import Gateway, Relay
+    from postmand.delivery.company import Dispatch
     from postmand.delivery.errand import Errand
 
 # An away gateway is left aside twice as long each time, up to so many doublings.
@@ -33,23 +34,10 @@ _DOUBLINGS = 4
 HOPE = 10.0
 
 
-class Dispatch(Protocol):
-    """Who has the errands."""
+class _Quiet(Factory):
+    """A factory that does not tell the log when mail leaves."""
 
-    def work(self, way: Way) -> Errand | None:
-        """Return the next errand for this gateway."""
-
-    def finished(self, way: Way, errand: Errand) -> None:
-        """An errand got all the answers it gets from this gateway."""
-
-    def doubtful(self, errand: Errand) -> None:
-        """An errand was sent whole, and its answer will not come."""
-
-    def returned(self, way: Way, errand: Errand, *, stale: bool) -> None:
-        """An errand comes back; when `stale`, this gateway may be asked again."""
-
-    def changed(self) -> None:
-        """A connection came about or went, or its time of hope is over."""
+    noisy = False
 
 
 @define(eq=False)
@@ -97,6 +85,7 @@ class Way:
         self._count = count
         self._calls: list[_Call] = []
         self._away_until = float("-inf")
+        self._full_until = float("-inf")
         self._failures = 0
         self._told = ""
         self._stopped = False
@@ -116,8 +105,12 @@ class Way:
     @property
     def spare(self) -> bool:
         """Whether it may have one connection more."""
-        most = self._relay.connections_per_gateway
-        return not self.away and self.connections < most
+        if self.away or self.connections >= self._relay.connections_per_gateway:
+            return False
+        coming = [call for call in self._calls if not call.dialogue.greeted]
+        if len(coming) > self.hoped_for:
+            return False  # it does not look as if more would help
+        return not self.connections or self._reactor.seconds() >= self._full_until
 
     @property
     def hoped_for(self) -> int:
@@ -142,7 +135,7 @@ class Way:
             endpoint = wrapClientTLS(pinned, endpoint)
         call = _Call(self._dialogue(), pinned, self._reactor.seconds())
         self._calls.append(call)
-        connecting = endpoint.connect(Factory.forProtocol(lambda: call.dialogue))
+        connecting = endpoint.connect(_Quiet.forProtocol(lambda: call.dialogue))
         call.connecting = connecting
         call.timers = [
             self._reactor.callLater(self._relay.connect_seconds, connecting.cancel),
@@ -189,7 +182,7 @@ class Way:
         call = next(call for call in self._calls if call.dialogue is dialogue)
         if call.pinned is not None and call.pinned.refused:
             reason = "link-pin"
-        self._leave_aside(reason)
+        self._leave_aside(reason, call)
 
     def ended(self, dialogue: Dialogue) -> None:
         """Forget a connection."""
@@ -211,7 +204,7 @@ class Way:
                 call.timers.pop(0).cancel()
             return
         self._forget(call)
-        self._leave_aside("no-connection")
+        self._leave_aside("no-connection", call)
         self._dispatch.changed()
 
     def _forget(self, call: _Call) -> None:
@@ -220,14 +213,20 @@ class Way:
             if timer.active():
                 timer.cancel()
 
-    def _leave_aside(self, reason: str) -> None:
+    def _leave_aside(self, reason: str, failed: _Call) -> None:
         if self._stopped:
             return
+        seconds = self._relay.away_seconds * self._rng.uniform(0.75, 1.25)
+        others = [call for call in self._calls if call is not failed]
+        if not failed.dialogue.greeted and any(
+            call.dialogue.greeted for call in others
+        ):
+            # It works, and may take no second connection from us.
+            self._full_until = self._reactor.seconds() + seconds
+            return
         if not self.away:
-            doublings = min(self._failures, _DOUBLINGS)
-            seconds = self._relay.away_seconds * 2**doublings
-            until = self._reactor.seconds() + seconds * self._rng.uniform(0.75, 1.25)
-            self._away_until = until
+            doublings = 2 ** min(self._failures, _DOUBLINGS)
+            self._away_until = self._reactor.seconds() + seconds * doublings
             self._failures += 1
             self._count("gateway-away")
         if reason != self._told:
@@ -235,6 +234,6 @@ class Way:
             self.log.warn(  # noqa: G010 (Twisted's logger has no other)
                 "gateway {number} is away: {reason}", number=self.number, reason=reason
             )
-        for call in list(self._calls):
+        for call in others:
             if call.dialogue.free:
                 call.dialogue.retire()

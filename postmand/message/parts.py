@@ -178,8 +178,8 @@ class Writer:
 
     def _content_id(self, old: bytes) -> bytes:
         if old not in self._fresh_ids:
-            domain = self.identity.address.domain
-            self._fresh_ids[old] = b"%032x@%s" % (self.rng.getrandbits(128), domain)
+            # No domain of ours: the body is the same for members and the Internet.
+            self._fresh_ids[old] = b"%032x@part" % self.rng.getrandbits(128)
         return self._fresh_ids[old]
 
     def _multipart(self, part: Multipart) -> Written:

@@ -18,6 +18,7 @@ from postmand.message.address import Address, Mailbox
 from postmand.message.border import Border
 from postmand.message.dkim import BodyHash, Signer
 from postmand.message.restamp import release_block, utc_date
+from postmand.queue.clock import QueueClock
 
 if TYPE_CHECKING:
     from random import Random
@@ -45,7 +46,7 @@ class Release:
         signer: Signer | None,
         *,
         seconds: Callable[[], float],
-        now: Callable[[], int],
+        clock: QueueClock,
         random: Random,
         in_thread: Callable[..., Deferred[Any]],
     ) -> None:
@@ -54,7 +55,7 @@ class Release:
         self._accounts = accounts
         self._signer = signer
         self._seconds = seconds
-        self._now = now
+        self._clock = clock
         self._random = random
         self._in_thread = in_thread
 
@@ -78,10 +79,11 @@ class Release:
             block = (
                 await self._in_thread(self._signer.sign_hashed, block, hashed) + block
             )
-        now = self._now()
-        await self._queue.release(item, list(self._legs(held, block, now)), now)
+        legs = list(self._legs(held, block))
+        await self._queue.release(item, legs, self._clock.now())
 
-    def _legs(self, held: Held, header: bytes, now: int) -> Iterable[Leg]:
+    def _legs(self, held: Held, header: bytes) -> Iterable[Leg]:
+        until = self._clock.base() + self._settings.give_up_seconds
         sender = Address(held.name.encode(), self._settings.border.internet_domain)
         for domain, recipients in _by_domain(held.recipients).items():
             yield Leg(
@@ -91,7 +93,7 @@ class Release:
                 domain=domain,
                 recipients=tuple(recipients),
                 header=header,
-                until=now + self._settings.give_up_seconds,
+                until=until,
             )
 
     async def bounce(self, leg: Leg, failed: Mapping[bytes, Reply]) -> Copy | None:

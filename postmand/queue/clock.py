@@ -10,6 +10,8 @@ PACE = 20
 # that far apart; a clock that nobody asked for an hour has not saved up a day's jump.
 _COUNTED = 60.0
 _DAY = 86_400
+# 2026-01-01: no clock that is set says a time before this program was written.
+_BORN = 1_767_225_600.0
 
 
 class QueueClock:
@@ -30,12 +32,11 @@ class QueueClock:
     - **The node was off for days**: the wait of those days is over for real, and a
       start takes the wall's word. What is overdue leaves in the ticks after the start,
       in random order, so many a tick (`runner.Pace`).
-    - **It starts in the past** (a board without a clock of its own, before NTP has
-      answered): `not_before` is a time that has passed for sure, such as the last
-      change of the database's file. From there on it is a jump ahead. Without it a
-      board that starts in 1970 would need years; with it the days that it was off are
-      caught up with at PACE. Better is to start the node after the time is known
-      (systemd's time-sync.target).
+    - **It starts in the past** by the days it was off (a board without a clock of its
+      own that keeps the last time it knew): that is a jump ahead, caught up with at
+      PACE. Better is to start the node after the time is known (time-sync.target).
+    - **It has no time at all** (the same board, before 2026): what it says is taken for
+      no time, and the first that is one at its word. Nothing was due before that.
     - **It starts in the future** and is put right later: what was handed in meanwhile
       has a due of that future, and waits for it after the next start. No rule can
       tell it from a true one here; whoever lists the queue can, for no delay is as
@@ -48,12 +49,11 @@ class QueueClock:
         self,
         wall: Callable[[], float],
         steady: Callable[[], float],
-        not_before: float = 0.0,
     ) -> None:
         self._wall = wall
         self._steady = steady
         self._seen = steady()
-        self._time = max(wall(), not_before)
+        self._time = wall()
 
     def now(self) -> int:
         """Return the queue's time."""
@@ -77,5 +77,8 @@ class QueueClock:
         passed = max(0.0, steady - self._seen)
         self._seen = steady
         self._time += passed
-        behind = max(0.0, self._wall() - self._time)
+        wall = self._wall()
+        if self._time < _BORN <= wall:
+            self._time = wall
+        behind = max(0.0, wall - self._time)
         self._time += min(behind, min(passed, _COUNTED) * (PACE - 1))

@@ -73,7 +73,7 @@ class Legs:
         self._stopped = False
         self._begun: set[int] = set()
         self._faults = 0
-        self._taking: Deferred[None] | None = None
+        self._taking = False
         self._slot_free: Deferred[None] | None = None
 
     def wake(self) -> None:
@@ -91,7 +91,16 @@ class Legs:
         if not self._reached:
             # Those that hang do not count: they are no answer.
             self._slots = min(self._slots, len(self._sending) + 1)
-        self._go_on()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Begin what has become due since the last call of `wake`, as that allows."""
+        self._wake_taker()
+        if not self._taking and self._may_begin():
+            self._taking = True
+            taking = Deferred.fromCoroutine(self._take())
+            taking.addErrback(self._unforeseen)
+            taking.addBoth(self._taken)
 
     async def stop(self) -> None:
         """Begin no more; wait for what is on its way, `pace.stop_seconds` at most.
@@ -99,22 +108,15 @@ class Legs:
         What has not ended then keeps its mark in the queue: it may have arrived.
         """
         self._stopped = True
+        self._settling.stop()
         self._wake_taker()
         running = [*self._tasks.values()]
         await ended(running, self._pace.stop_seconds, self._reactor)
 
     # --- what is due
 
-    def _go_on(self) -> None:
-        self._wake_taker()
-        if self._taking is None and self._may_begin():
-            taking = Deferred.fromCoroutine(self._take())
-            self._taking = taking
-            taking.addErrback(self._unforeseen)
-            taking.addBoth(self._taken)
-
     def _taken(self, _: object) -> None:
-        self._taking = None
+        self._taking = False
 
     def _may_begin(self) -> bool:
         return not (
@@ -193,7 +195,7 @@ class Legs:
         del self._tasks[item]
         self._leave_slot(item)
         if self._waiting:
-            self._go_on()
+            self.go_on()
 
     def _leave_slot(self, item: int) -> None:
         self._sending.discard(item)
@@ -235,6 +237,8 @@ class Legs:
         except StoreBusyError:
             self._store_is_busy()
         except Exception as fault:
+            if self._is_the_end(fault):
+                raise
             failures = self._put_off.put(item, self._reactor.seconds())
             # Gone: an operator dropped it. If it comes again the fault is ours.
             if not isinstance(fault, LookupError) or failures > 1:
@@ -248,7 +252,7 @@ class Legs:
         try:
             report = await self._courier.send(parcel)
         except Exception as fault:
-            if self._stopped and isinstance(fault, CancelledError):
+            if self._is_the_end(fault):
                 raise
             # Nobody knows how far it came.
             self._fault("the courier failed", fault)
@@ -289,6 +293,10 @@ class Legs:
         self._count("leg-fault", 1)
         log_fault(log, where, fault)
 
+    def _is_the_end(self, fault: BaseException | None) -> bool:
+        """Whether a task was cancelled because the runner stops."""
+        return self._stopped and isinstance(fault, CancelledError)
+
     def _unforeseen(self, failure: Failure) -> None:
-        if not (self._stopped and failure.check(CancelledError)):
+        if not self._is_the_end(failure.value):
             self._fault("a leg's task failed", failure)

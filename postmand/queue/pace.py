@@ -49,6 +49,10 @@ class PutOff:
     def __len__(self) -> int:
         return len(self._items)
 
+    def __contains__(self, item: int) -> bool:
+        """Whether `item` failed and did not go well since."""
+        return item in self._items
+
     def put(self, item: int, now: float) -> int:
         """Leave `item` alone for a while; return how often it has failed."""
         failures = self._items.pop(item, (0, 0.0))[0] + 1

@@ -68,6 +68,8 @@ class Releases:
         pooled = await self._leaving(now)
         seconds = self._reactor.seconds()
         ready = [item for item in due if not self._put_off.holds(item, seconds)]
+        # What never failed goes before what did: many that fail stop nobody.
+        ready.sort(key=self._put_off.__contains__)
         leaving = ready[: self._pace.most_a_tick]
         leaving += (item for item in pooled if not self._put_off.holds(item, seconds))
         self._random.shuffle(leaving)

@@ -76,7 +76,8 @@ class Runner:
         """
         for loop in self._loops:
             loop.clock = self._reactor
-            loop.start(self._pace.tick_seconds).addErrback(_ended_early)
+            at_once = loop is self._loops[0]
+            loop.start(self._pace.tick_seconds, at_once).addErrback(_ended_early)
 
     async def stop(self) -> None:
         """Begin nothing more; wait for what runs, `pace.stop_seconds` at most."""
@@ -110,7 +111,8 @@ class Runner:
             # The next tick may do better; a loop that ends releases nothing at all.
             log_fault(log, "a tick failed", fault)
             self._count("tick-fault", 1)
-        self._relay()
+        if self._recalled:
+            self._legs.go_on()
 
     def _relay(self) -> None:
         if self._recalled:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
 from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -56,16 +57,21 @@ class Settling:
         self._pace = pace
         self._count = count
         self._late: set[int] = set()
+        self._stopped = False
 
     def __len__(self) -> int:
         """Return how many verdicts wait for the store after a first failure."""
         return len(self._late)
 
+    def stop(self) -> None:
+        """From now on a task that is cancelled is to end."""
+        self._stopped = True
+
     async def settle(self, tried: Tried, late: Callable[[], None]) -> None:
         """Write it, again and again until it is written; call `late` after a failure.
 
-        Fails with CancelledError alone: the process ends, and the mark in the queue
-        tells the next one that the leg was on its way.
+        Fails with CancelledError alone, after `stop`: the mark in the queue tells the
+        next process that the leg was on its way.
         """
         pause = _FIRST
         try:
@@ -89,6 +95,8 @@ class Settling:
             # An operator dropped it meanwhile.
             return None
         except Exception as fault:
+            if self._stopped and isinstance(fault, CancelledError):
+                raise
             log_fault(log, "a verdict could not be kept", fault)
             self._count("settle-fault", 1)
             return _LONGEST_FAULT
@@ -103,6 +111,8 @@ class Settling:
             except StoreBusyError:
                 raise
             except Exception as fault:
+                if self._stopped and isinstance(fault, CancelledError):
+                    raise
                 log_fault(log, "a bounce could not be written", fault)
                 self._count("bounce-fault", 1)
                 settlement = self._unbounced(tried)

@@ -12,9 +12,9 @@ from sqlalchemy import func, select, text
 from postmand.store.bodies import Bodies
 from postmand.store.database import connect, database_path, prepare
 from postmand.store.migrations import HEAD
+from postmand.store.queue_rows import NAMED_FILES
 from postmand.store.schema import accounts, messages
 
-_FILES = prepare(select(messages.c.file).where(messages.c.file.is_not(None)))
 _sum = (
     select(func.coalesce(func.sum(messages.c.padded_bytes), text("0")))
     .where(messages.c.account == accounts.c.id)
@@ -66,7 +66,7 @@ def _contents(connection: sqlite3.Connection, bodies: Bodies) -> Iterator[str]:
     for (line,) in connection.execute("PRAGMA quick_check"):
         if line != "ok":
             yield f"SQLite: {line}"
-    named = {name for (name,) in connection.execute(_FILES)}
+    named = {name for (name,) in connection.execute(NAMED_FILES)}
     for name in sorted(named - bodies.names()):
         yield f"bodies/{name}: missing, a message cannot be read"
     for (name,) in connection.execute(_MISCOUNTED):

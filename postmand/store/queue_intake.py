@@ -39,11 +39,6 @@ class SealedMessage:
         """The names of the files made for it, as Changes.files takes them."""
         return () if self.body.file is None else (self.body.file,)
 
-    @property
-    def weight(self) -> int:
-        """How many octets of memory its rows take, roughly."""
-        return len(self.item.sealed.card) + len(self.body.body or b"")
-
 
 class Backlog:
     """How many messages are queued, `most` at once. For the reactor's thread.

@@ -19,7 +19,6 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
-    tuple_,
     union_all,
     update,
 )
@@ -86,7 +85,8 @@ NAMED_FILES = prepare(
 )
 """All files of bodies that rows name: what the sweep at the start leaves."""
 
-COUNT = prepare(select(func.count()).select_from(queue_bodies))
+# The one statement that walks an index from end to end; see queue_intake.Backlog.
+COUNT = prepare(select(func.count(_item.body_id.distinct())))
 DUE = prepare(
     select(_item.id)
     .where(
@@ -100,18 +100,27 @@ DUE = prepare(
     .offset(FIRST),
     *("stage", "zero", "zero_too", "now", "most"),
 )
-# The pool is walked from one owner and class to the next, whatever lies between.
-NEXT_IN_POOL = prepare(
-    select(_item.owner, _item.size_class, _item.due, _item.id)
+# The pool is walked from one class to the next, and from one owner to the next,
+# whatever lies between. (One search for the pair (owner, class) that comes next would
+# do in SQL; SQLite finds the owner and walks through all of its rows.)
+_POOLED = (_item.owner, _item.size_class, _item.due, _item.id)
+NEXT_CLASS = prepare(
+    select(*_POOLED)
     .where(
-        _item.owner.is_not(None),
-        tuple_(_item.owner, _item.size_class)
-        > tuple_(bindparam("owner"), bindparam("size_class")),
+        _item.owner == bindparam("owner"), _item.size_class > bindparam("size_class")
     )
-    .order_by(_item.owner, _item.size_class, _item.due)
+    .order_by(_item.size_class, _item.due)
     .limit(bindparam("most"))
     .offset(FIRST),
     *("owner", "size_class", "most"),
+)
+NEXT_OWNER = prepare(
+    select(*_POOLED)
+    .where(_item.owner > bindparam("owner"))
+    .order_by(_item.owner, _item.size_class, _item.due)
+    .limit(bindparam("most"))
+    .offset(FIRST),
+    *("owner", "most"),
 )
 ITEM = prepare(
     select(_item.stage, _item.body_id, _item.sealed_key, _item.card).where(
@@ -214,10 +223,11 @@ def pool(connection: sqlite3.Connection, most: int) -> list[Pooled]:
     Costs a search an owner and class, and a row for each that is returned.
     """
     found: list[Pooled] = []
-    owner, size_class = b"", -1
-    while rows := connection.execute(
-        NEXT_IN_POOL, (owner, size_class, most)
-    ).fetchall():
+    owner, size_class = b"", 0
+    while rows := (
+        connection.execute(NEXT_CLASS, (owner, size_class, most)).fetchall()
+        or connection.execute(NEXT_OWNER, (owner, most)).fetchall()
+    ):
         owner, size_class = rows[0][:2]
         found += (
             Pooled(item, owner, size_class, due)

@@ -235,7 +235,7 @@ queue_bodies = Table(
         WIDE,
         primary_key=True,
         autoincrement=False,
-        comment="A random number.",
+        comment="A random number: bodies lie in no order of time.",
     ),
     Column(
         "file",

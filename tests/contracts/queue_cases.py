@@ -2,57 +2,70 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
-from functools import partial
+from typing import Any
+
+from attrs import evolve
 
 from postmand.interfaces import Outgoing
 from postmand.internet import IQueue
-from postmand.store import opening, queue_rows
+from postmand.store.bodies import Bodies
 from postmand.store.database import connect
 from postmand.store.nodekey import NodeKey
+from postmand.store.opening import Store, open_store
 from postmand.store.postmaster import Listing, Postmaster
-from postmand.store.queue import Queue
-from postmand.store.queue_intake import Backlog, put_step, sealed_message
-from postmand.store.rows import Changes
-from postmand.store.writer import Job
+from postmand.store.queue_intake import Backlog
+from postmand.store.settings import Settings
 from tests.contracts.memory_queue import MemoryQueue
+from tests.contracts.queues import QueueCalls
 from tests.contracts.stores import MemoryStoreCase, RealStoreCase
 
 NODE_KEY = NodeKey.from_master(bytes(range(32)))
 
 
 class RealQueueCase(RealStoreCase):
-    """A test on the queue of the real store: `self.queue`, `self.put`."""
+    """A test on the queue of the real store: `self.queue`, `self.put`.
+
+    `most` is how many messages it takes.
+    """
 
     most = 1000
 
-    def setUp(self) -> None:
-        """Open a store, and a queue on its threads."""
-        self.patch(opening, "_FILES", queue_rows.NAMED_FILES)
-        super().setUp()
-        self.queue = self.opened_queue()
+    @property
+    def queue(self) -> IQueue:
+        """The queue of the store that is open now."""
+        assert self.store.queue is not None
+        return self.store.queue
 
-    def opened_queue(self) -> IQueue:
-        """Return a queue on `self.store`."""
-        mailboxes = self.store.mailboxes
-        readers, bodies = mailboxes._boxes, mailboxes._bodies
-        with closing(connect(self.state / "postmand.db")) as connection:
-            queued = queue_rows.count(connection)
-        self.backlog = Backlog(readers, self.most, queued)
-        return Queue(
-            writer=self.store._writer,
-            readers=readers,
-            bodies=bodies,
-            node_key=NODE_KEY,
-            accounts=self.store.accounts,
-            backlog=self.backlog,
-            file_bytes=self.settings.file_bytes,
-        )
+    @property
+    def backlog(self) -> Backlog:
+        """The count that queue and mailboxes share."""
+        return self.store.mailboxes._outgate.backlog
+
+    def opened(self, settings: Settings | None = None) -> Store:
+        """Open the store (again), with a node's key."""
+        chosen = evolve(settings or self.settings, queue_messages=self.most)
+        store = open_store(self.url, self.state, chosen, self.loop, node_key=NODE_KEY)
+        self.addCleanup(store.close)
+        return store
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Take a message in, as a delivery does."""
+        self.get(self.store.mailboxes.deliver([], {}, outgoing))
+
+    def hold(self, item: int) -> None:
+        """Hold an item back."""
+        self.postmaster().hold(item)
+
+    def unhold(self, item: int) -> None:
+        """Let an item go at the next tick."""
+        self.postmaster().let_go(item)
 
     def postmaster(self) -> Postmaster:
         """Return the operator's hand on the queue, on a connection of its own."""
-        return Postmaster(self.connection(), self.store.mailboxes._bodies)
+        return Postmaster(self.connection(), Bodies(self.state / "bodies"))
 
     def listing(self) -> Listing:
         """Return what the operator sees, on a connection of its own."""
@@ -64,27 +77,6 @@ class RealQueueCase(RealStoreCase):
         self.addCleanup(connection.close)
         return connection
 
-    def hold(self, item: int) -> None:
-        """Hold an item back."""
-        self.postmaster().hold(item)
-
-    def unhold(self, item: int) -> None:
-        """Let an item go at the next tick."""
-        self.postmaster().let_go(item)
-
-    def put(self, outgoing: Outgoing) -> None:
-        """Take a message in, as a delivery does."""
-        self.backlog.take()
-        seal = partial(
-            sealed_message,
-            outgoing=outgoing,
-            node_key=NODE_KEY,
-            file_bytes=self.settings.file_bytes,
-        )
-        sealed = seal(self.store.mailboxes._bodies)
-        changes = Changes(steps=[put_step(sealed)], files=sealed.files)
-        self.get(self.store._writer.submit(Job(lambda: changes, sealed.weight)))
-
 
 class MemoryQueueCase(MemoryStoreCase):
     """The same test on the queue in memory."""
@@ -95,3 +87,16 @@ class MemoryQueueCase(MemoryStoreCase):
         self.queue = MemoryQueue(self.store._kept)
         self.put = self.queue.put
         self.hold, self.unhold = self.queue.hold, self.queue.unhold
+
+
+class QueueCase(QueueCalls, RealQueueCase):
+    """The real queue, with what lies on the disk."""
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """Ask the database, or change it."""
+        with closing(connect(self.state / "postmand.db")) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def files(self) -> set[str]:
+        """Return the names in the directory of bodies."""
+        return {entry.name for entry in os.scandir(self.state / "bodies")}

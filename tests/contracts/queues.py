@@ -49,12 +49,8 @@ def a_leg(domain=b"example.org", *recipients, **changed):
     return Leg(**values | changed)
 
 
-class QueuePromises:
-    """IQueue."""
-
-    def test_provides_its_interface(self):
-        """The object has the methods that the seam names."""
-        verifyObject(IQueue, self.queue)
+class QueueCalls:
+    """What the tests of a queue ask of it, in short."""
 
     def due(self, now=NOW, most=100):
         """Return what is due."""
@@ -105,6 +101,14 @@ class QueuePromises:
         """The call fails with LookupError."""
         with self.assertRaises(LookupError):
             self.get(call(*arguments))
+
+
+class QueuePromises(QueueCalls):
+    """IQueue."""
+
+    def test_provides_its_interface(self):
+        """The object has the methods that the seam names."""
+        verifyObject(IQueue, self.queue)
 
     def test_an_empty_queue(self):
         """Nothing waits, nothing is due, nothing was in flight."""

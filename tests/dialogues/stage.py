@@ -22,6 +22,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from postmand.config import Accounts, Config, Limits, Mailboxes, Pop3, Submission
+from postmand.counts import Counts
 from postmand.interfaces import Copy, Member
 from postmand.node import _office_settings
 from postmand.postoffice import Maildrop, PostOffice, Submitter
@@ -196,7 +197,7 @@ class Stage:
 
         return {
             "smtp": SubmissionFactory(
-                config.submission, limits, self.clock, new_spool, gate
+                config.submission, limits, self.clock, new_spool, gate, Counts()
             ),
             "pop3": Pop3Factory(limits, self.clock, gate),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import poplib
 import random
@@ -86,6 +87,8 @@ class House:
         self.pop_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.before: list[str] = []
+        self.twistd = [str(BIN / "twistd")]
+        self._ahead = base / "ahead"
         self.recovery: dict[str, str] = {}
         self.configure(**overrides)
 
@@ -108,7 +111,7 @@ class House:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the process and return at once."""
-        command = [str(BIN / "twistd"), "-n", "--pidfile=", "postman"]
+        command = [*self.twistd, "-n", "--pidfile=", "postman"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.before, *command, "--config", str(self.config)],
@@ -140,6 +143,31 @@ class House:
                     return
             time.sleep(0.02)
         raise AssertionError(f"the node does not greet on {port}:\n{self.told()}")
+
+    def on_a_clock(self) -> House:
+        """Have the node started with clocks that `later` moves ahead."""
+        self._set_ahead(0.0)
+        program = Path(__file__).with_name("ahead.py")
+        self.twistd = [sys.executable, str(program), str(self._ahead)]
+        return self
+
+    def later(self, seconds: float) -> float:
+        """Move the node's clocks ahead at once; return the time of day they show."""
+        self._set_ahead(self._seconds_ahead() + seconds)
+        return self.now()
+
+    def now(self) -> float:
+        """Return the time of day as the node has it, in seconds since 1970 UTC."""
+        return time.time() + self._seconds_ahead()
+
+    def _seconds_ahead(self) -> float:
+        return float(self._ahead.read_text()) if self._ahead.exists() else 0.0
+
+    def _set_ahead(self, seconds: float) -> None:
+        # The node may read at any moment: never half a number.
+        new = self._ahead.with_suffix(".new")
+        new.write_text(str(seconds))
+        new.replace(self._ahead)
 
     def stop(self) -> None:
         """End it as an operator does, and see that it ended well."""
@@ -196,6 +224,11 @@ class House:
             self.recovery[name] = self.ctl(
                 "account", "add", name, "--password-stdin", told=password(name) + "\n"
             )
+
+    def quota(self, name: str) -> dict[str, Any]:
+        """Return what `postmanctl quota show` tells of an account."""
+        told: dict[str, Any] = json.loads(self.ctl("quota", "show", name, "--json"))
+        return told
 
     # The members.
 

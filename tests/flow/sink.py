@@ -16,38 +16,65 @@ from typing import BinaryIO
 
 from attrs import Factory, define, frozen
 
-# What happens to a message; every name is a moment of the dialogue.
 WELL = "well"
+# What can happen to a connection or to a message; each is a moment of the dialogue.
 MOODS = (
     "drop at greeting",
     "drop after MAIL",
+    "drop after DATA",
     "drop after body",
+    "refuse MAIL for now",
     "refuse body for now",
     "refuse recipients for now",
+    "hang before greeting",
+    "hang after MAIL",
     "hang after body",
 )
+PATIENCE = 60.0
 
 
 @frozen
 class Taken:
-    """One message as it came: envelope and the octets between DATA and the dot."""
+    """One message as it came: envelope and the octets between DATA and the dot.
+
+    `answered` is false for one whose answer was never sent: the window in which SMTP
+    itself leaves the sender in doubt. `when` is the machine's time.
+    """
 
     sender: str
     recipients: tuple[str, ...]
     data: bytes
     when: float
+    answered: bool = True
+
+    @property
+    def header(self) -> bytes:
+        """The header block, without the empty line."""
+        return self.data.partition(b"\r\n\r\n")[0]
+
+    @property
+    def body(self) -> bytes:
+        """What follows the empty line."""
+        return self.data.partition(b"\r\n\r\n")[2]
 
 
-@define
+@define(eq=False)
 class Sink:
-    """Listens on `port`. `mood(recipient)` says what is to happen to a message."""
+    """Listens on `port`.
+
+    `mood()` is asked at each greeting and each MAIL what is to happen; `refused` are
+    recipients that no one has heard of, ever. `taken` is in the order of arrival.
+    """
 
     port: int
     mood: Callable[[], str] = lambda: WELL
-    refused: frozenset[str] = frozenset()
+    refused: Callable[[str], bool] = lambda _: False
+    dice: random.Random = Factory(random.Random)
     taken: list[Taken] = Factory(list)
-    # Messages taken whose answer was never sent: SMTP's own window.
-    unanswered: int = 0
+    # Those whose body was refused after the dot.
+    put_off: list[Taken] = Factory(list)
+    # Every MAIL that was heard, whatever came of it: (sender, parameters, when).
+    asked: list[tuple[str, str, float]] = Factory(list)
     connections: int = 0
     _server: socket.socket | None = None
     _open: set[socket.socket] = Factory(set)
@@ -70,14 +97,23 @@ class Sink:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
-    def wait_for(self, messages: int, seconds: float = 60.0) -> list[Taken]:
+    def wait_for(self, messages: int, seconds: float = PATIENCE) -> list[Taken]:
         """Wait until so many were taken, and return them."""
-        deadline = time.monotonic() + seconds
-        while len(self.taken) < messages:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{len(self.taken)} of {messages} messages came")
-            time.sleep(0.02)
+        self.wait_until(lambda: len(self.taken) >= messages, seconds)
         return list(self.taken)
+
+    def wait_until(self, true: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Wait until something is true of the sink."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"in vain; {len(self.taken)} messages came")
+            time.sleep(0.02)
+
+    def keep(self, taken: Taken) -> None:
+        """Keep a message."""
+        with self._lock:
+            self.taken.append(taken)
 
     def _accept(self) -> None:
         while (server := self._server) is not None:
@@ -90,18 +126,13 @@ class Sink:
             threading.Thread(target=self._serve, args=(link,), daemon=True).start()
 
     def _serve(self, link: socket.socket) -> None:
-        with contextlib.suppress(OSError, _Dropped), link.makefile("rb") as lines:
+        with contextlib.suppress(OSError, _DroppedError), link.makefile("rb") as lines:
             _Session(self, link, lines).run()
         self._open.discard(link)
         link.close()
 
-    def keep(self, taken: Taken) -> None:
-        """Keep a message."""
-        with self._lock:
-            self.taken.append(taken)
 
-
-class _Dropped(Exception):
+class _DroppedError(Exception):
     """The sink closes the connection."""
 
 
@@ -117,6 +148,7 @@ class _Session:
     def run(self) -> None:
         self.mood = self.sink.mood()
         self.drop_if("drop at greeting")
+        self.hang_if("hang before greeting")
         self.say("220 sink.test ESMTP")
         while line := self.lines.readline():
             verb, _, rest = line.decode("utf-8").strip().partition(" ")
@@ -130,7 +162,15 @@ class _Session:
 
     def drop_if(self, mood: str) -> None:
         if self.mood == mood:
-            raise _Dropped
+            raise _DroppedError
+
+    def hang_if(self, mood: str) -> None:
+        """Say nothing until the other side has had enough."""
+        if self.mood == mood:
+            self.link.settimeout(PATIENCE)
+            while self.lines.readline():
+                pass
+            raise _DroppedError
 
     def answer(self, verb: str, rest: str) -> None:
         if verb == "EHLO":
@@ -138,10 +178,7 @@ class _Session:
                 "250-sink.test", "250-PIPELINING", "250-SIZE 50000000", "250 8BITMIME"
             )
         elif verb == "MAIL":
-            self.mood = self.sink.mood()
-            self.sender, self.recipients = path(rest), []
-            self.drop_if("drop after MAIL")
-            self.say("250 2.1.0 Ok")
+            self.mail(rest)
         elif verb == "RCPT":
             self.recipient(path(rest))
         elif verb == "DATA":
@@ -150,11 +187,25 @@ class _Session:
             self.recipients = []
             self.say("250 2.0.0 Ok")
 
+    def mail(self, rest: str) -> None:
+        self.mood = self.sink.mood()
+        self.sender, self.recipients = path(rest), []
+        parameters = rest.partition(">")[2].strip()
+        self.sink.asked.append((self.sender, parameters, time.time()))
+        self.drop_if("drop after MAIL")
+        self.hang_if("hang after MAIL")
+        if self.mood == "refuse MAIL for now":
+            self.say("451 4.3.2 Not now")
+        else:
+            self.say("250 2.1.0 Ok")
+
     def recipient(self, address: str) -> None:
-        if address in self.sink.refused:
+        if self.sink.refused(address):
             self.say("550 5.1.1 No such user, never was")
+        elif self.mood.startswith("refuse MAIL"):
+            self.say("503 5.5.1 Sender first")
         elif self.mood == "refuse recipients for now":
-            self.say("451 4.3.0 Not now")
+            self.say("451 4.2.1 Not now")
         else:
             self.recipients.append(address)
             self.say("250 2.1.5 Ok")
@@ -163,28 +214,30 @@ class _Session:
         if not self.recipients:
             self.say("554 5.5.1 No valid recipients")
             return
+        self.drop_if("drop after DATA")
         self.say("354 Go on")
         data = bytearray()
         while (line := self.lines.readline()) != b".\r\n":
             if not line:
-                raise _Dropped
+                raise _DroppedError
             data += line.removeprefix(b".")
+        taken = Taken(self.sender, tuple(self.recipients), bytes(data), time.time())
         if self.mood == "refuse body for now":
+            self.sink.put_off.append(taken)
             self.say("451 4.3.0 Not now")
             return
-        taken = Taken(self.sender, tuple(self.recipients), bytes(data), time.time())
-        if self.mood in ("drop after body", "hang after body"):
-            # Half of those that lose the answer have the message, half have not.
-            if random.random() < 0.5:
-                self.sink.keep(taken)
-                self.sink.unanswered += 1
-            if self.mood == "hang after body":
-                self.link.settimeout(30)
-                while self.lines.readline():
-                    pass
-            raise _Dropped
+        if self.mood.endswith("after body"):
+            self.lose_answer(taken)
         self.sink.keep(taken)
         self.say("250 2.0.0 Ok: taken")
+
+    def lose_answer(self, taken: Taken) -> None:
+        # Half of those that lose the answer have the message, half have not.
+        if self.sink.dice.random() < 0.5:
+            lost = Taken(taken.sender, taken.recipients, taken.data, taken.when, False)
+            self.sink.keep(lost)
+        self.hang_if("hang after body")
+        raise _DroppedError
 
 
 def path(argument: str) -> str:
