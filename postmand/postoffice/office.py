@@ -79,6 +79,8 @@ STORE_BUSY = Verdict(
 
 # A message and its washed form: so many times its size.
 _WASHING = 3
+# What a desk's answer may take of its reader's mailbox, in octets.
+_ANSWER = 8_192
 # How many members' names and addresses are kept ready.
 _IDENTITIES = 1_024
 
@@ -264,10 +266,10 @@ class PostOffice:
         remember = (
             dict([self.threads.row(member, draft.client_id)]) if draft.client_id else {}
         )
-        if copies or outgoing:
-            await self.mailboxes.deliver(copies, remember, outgoing, spending)
+        # Desks first: after the one transaction nothing may be refused any more.
         for name in addressed.desks:
-            await self._ask(name, credential, draft, given_out)
+            copies.append(await self._ask(name, credential, draft, given_out))
+        await self.mailboxes.deliver(copies, remember, outgoing, spending)
 
     def _copies(
         self,
@@ -327,14 +329,16 @@ class PostOffice:
 
     async def _ask(
         self, desk: str, credential: Credential, draft: Draft, given_out: bytes
-    ) -> None:
-        """Have a desk answer into the member's own mailbox."""
+    ) -> Copy:
+        """Have a desk answer into the member's own mailbox, if that has room."""
         recipient = await self.accounts.recipient(credential.name)
         if recipient is None:
             raise RefusedError(LOGIN_OVER)
+        if recipient.free < _ANSWER:
+            raise RefusedError(MAILBOX_FULL)
         answer = self._way_out().desks[desk]
         header, body = await answer(credential, draft, given_out)
-        await self.mailboxes.deliver([Copy(recipient, header, [body])], {})
+        return Copy(recipient, header, [body])
 
     def _way_out(self) -> Abroad:
         if self.abroad is None:

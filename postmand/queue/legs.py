@@ -27,6 +27,7 @@ log = Logger()
 
 # Between two ticks: no more legs are begun than this, each of them once, and no more
 # after so many faults of ours (each of them is a line in the log).
+_MINUTE = 60
 _BEGUN = 10_000
 _FAULTS = 10
 # Verdicts that may wait for the store before no more legs are begun.
@@ -213,7 +214,9 @@ class Legs:
         leg = parcel.leg
         if self._stopped or self._is_one_too_many(parcel):
             parcel.body.close()
-            settlement = Settlement(leg, self._now())
+            # The queue rounds a due up to the minute; this one is due now.
+            now = self._now()
+            settlement = Settlement(leg, now - now % _MINUTE)
         else:
             report = await self._sent(parcel)
             settlement = judge(leg, report, self._now(), self._pace.relay, self._random)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 WELL = "well"
 # What can happen to a connection or to a message; each is a moment of the dialogue.
@@ -38,13 +38,15 @@ class Taken:
     """One message as it came: envelope and the octets between DATA and the dot.
 
     `answered` is false for one whose answer was never sent: the window in which SMTP
-    itself leaves the sender in doubt. `when` is the machine's time.
+    itself leaves the sender in doubt. `when` is the machine's time, `era` what the
+    sink's was when the connection came.
     """
 
     sender: str
     recipients: tuple[str, ...]
     data: bytes
     when: float
+    era: int = 0
     answered: bool = True
 
     @property
@@ -76,6 +78,7 @@ class Sink:
     # Every MAIL that was heard, whatever came of it: (sender, parameters, when).
     asked: list[tuple[str, str, float]] = Factory(list)
     connections: int = 0
+    era: int = 0
     _server: socket.socket | None = None
     _open: set[socket.socket] = Factory(set)
     _lock: threading.Lock = Factory(threading.Lock)
@@ -127,7 +130,7 @@ class Sink:
 
     def _serve(self, link: socket.socket) -> None:
         with contextlib.suppress(OSError, _DroppedError), link.makefile("rb") as lines:
-            _Session(self, link, lines).run()
+            _Session(self, link, lines, self.era).run()
         self._open.discard(link)
         link.close()
 
@@ -141,6 +144,7 @@ class _Session:
     sink: Sink
     link: socket.socket
     lines: BinaryIO
+    era: int
     mood: str = WELL
     sender: str = ""
     recipients: list[str] = Factory(list)
@@ -221,7 +225,9 @@ class _Session:
             if not line:
                 raise _DroppedError
             data += line.removeprefix(b".")
-        taken = Taken(self.sender, tuple(self.recipients), bytes(data), time.time())
+        taken = Taken(
+            self.sender, tuple(self.recipients), bytes(data), time.time(), self.era
+        )
         if self.mood == "refuse body for now":
             self.sink.put_off.append(taken)
             self.say("451 4.3.0 Not now")
@@ -234,8 +240,7 @@ class _Session:
     def lose_answer(self, taken: Taken) -> None:
         # Half of those that lose the answer have the message, half have not.
         if self.sink.dice.random() < 0.5:
-            lost = Taken(taken.sender, taken.recipients, taken.data, taken.when, False)
-            self.sink.keep(lost)
+            self.sink.keep(evolve(taken, answered=False))
         self.hang_if("hang after body")
         raise _DroppedError
 
