@@ -32,8 +32,9 @@ MESSAGES = int(os.environ.get("MESSAGES", "500"))
 SENDERS = ("jondoe", "alice", "bob")
 # How often the sink does what it likes; it hangs seldom, for that costs time.
 SHARE_OF_MOODS, SHARE_OF_HANGING = 0.25, 0.005
-# The longest life of a node under load, and the pause of a sender, in seconds.
-LIFE, PAUSE = 1.2, 0.04
+# In seconds, at most: a node's life under load, a sender's pause, the sink's.
+LIFE, PAUSE, TARRIES = 1.2, 0.1, 0.1
+LEAST_KILLS = 5
 MINUTE, DAY = 60, 86_400
 TOKEN = re.compile(rb"token-(\d+)-end")
 IN_FLIGHT = re.compile(r"(\d+) messages? w\w+ on their way when the node ended")
@@ -189,7 +190,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     """Kill a node under load until all is handed in; then let it finish in peace."""
     moods = Moods()
     sink = Sink(
-        free_port(), mood=moods, refused=lambda address: address.startswith("nobody")
+        free_port(),
+        mood=moods,
+        refused=lambda address: address.startswith("nobody"),
+        tarries=TARRIES,
     )
     house = House(tmp_path_factory.mktemp("kill"), **settings(sink.port)).on_a_clock()
     house.add(*SENDERS)
@@ -226,7 +230,7 @@ def killed_under_load(house: House, sink: Sink) -> tuple[Load, int]:
     kills = 0
     try:
         with Passing(house):
-            while not load.over or kills < 4:
+            while not load.over or kills < LEAST_KILLS:
                 sink.era += 1
                 house.start()
                 load.up()
@@ -298,9 +302,9 @@ def test_kill(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
     )
     with capsys.disabled():
         print(
-            f"\n{outcome.kills} kills, {MESSAGES} messages: {len(ledger.kept)} answered "
-            f"250, {len(ledger.unsure)} without an answer of which "
-            f"{len(outcome.accepted - ledger.kept)} were kept; "
+            f"\n{outcome.kills} kills, {MESSAGES} messages: "
+            f"{len(ledger.kept)} answered 250, {len(ledger.unsure)} without an answer "
+            f"of which {len(outcome.accepted - ledger.kept)} were kept; "
             f"{len(outcome.copies)} at the sink, {len(outcome.bounces)} came back; "
             f"the sink lost {lost_answers} answers; twice: {dict(twice)}; "
             f"in flight at the starts: {outcome.in_flight}"

@@ -71,6 +71,8 @@ class Sink:
     port: int
     mood: Callable[[], str] = lambda: WELL
     refused: Callable[[str], bool] = lambda _: False
+    # At most so many seconds pass between a message and its answer.
+    tarries: float = 0.0
     dice: random.Random = Factory(random.Random)
     taken: list[Taken] = Factory(list)
     # Those whose body was refused after the dot.
@@ -235,6 +237,7 @@ class _Session:
         if self.mood.endswith("after body"):
             self.lose_answer(taken)
         self.sink.keep(taken)
+        time.sleep(self.sink.tarries * self.sink.dice.random())
         self.say("250 2.0.0 Ok: taken")
 
     def lose_answer(self, taken: Taken) -> None:
