@@ -50,6 +50,16 @@ def domain(_: object, attribute: attrs.Attribute[str], value: str) -> None:
         raise ValueError(f'{attribute.name} must be a lower-case name like "mail.i2p"')
 
 
+def one_of(*words: str) -> Any:
+    """Return what takes one of these words."""
+
+    def check(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+        if value not in words:
+            raise ValueError(f"{attribute.name} must be one of {', '.join(words)}")
+
+    return check
+
+
 def endpoints(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Take one endpoint string or more."""
     if not value or not all(value):

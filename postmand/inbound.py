@@ -1,0 +1,114 @@
+"""The seams of mail from the Internet and of the link, and the values that cross them.
+
+A gateway hands the mail host what it took, sealed to the host; the host hands a gateway
+what is to leave. Like `interfaces`: a docstring states the promises of its seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from zope.interface import Interface
+
+from postmand.internet import Reply
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+# zope.interface's idiom leaves out `self`.
+
+
+@frozen
+class Records:
+    """What DNS said of one name and type.
+
+    `status` is "found", "none" (NXDOMAIN or no such record) or "failed" (no answer that
+    can be used: try again later). `texts` are the records in dnspython's presentation
+    form; `secure` tells that a validating resolver vouched for the answer (AD), a
+    "none" too; `exists` is false for NXDOMAIN.
+    """
+
+    status: str
+    texts: tuple[str, ...] = ()
+    secure: bool = False
+    exists: bool = True
+
+
+class IResolver(Interface):
+    """Questions to a validating resolver."""
+
+    def ask(name: str, kind: str) -> Deferred[Records]:
+        """Fire with the records of `kind` ("MX", "A", "TXT", "TLSA" …). Never fails.
+
+        `name` is in ASCII, without a trailing dot. Bounded in time.
+        """
+
+
+@frozen
+class Crate:
+    """Mail from the Internet as it goes to the mail host, sealed as a whole.
+
+    `sender` is the envelope's ("" for the null sender), `recipients` in the mail
+    domain. `header` is the block as it came, without what other hosts' relays traced;
+    `results` is the Authentication-Results body, `vouched` whether SPF or DKIM vouches
+    for the sender, so that a bounce to it would not hit a stranger.
+    """
+
+    sender: bytes
+    recipients: tuple[bytes, ...]
+    results: bytes
+    vouched: bool
+    header: bytes = field(repr=False)
+    body: Sequence[bytes] = field(repr=False)
+
+
+class IHost(Interface):
+    """The mail host, as a gateway knows it: over the link."""
+
+    def recipient(sender: bytes, recipient: bytes, size: int) -> Deferred[Reply]:
+        """Ask live whether mail for `recipient` (in the mail domain) would be taken.
+
+        Fires with the host's word; a 451 of ours when the link is away or the cap of
+        questions is reached. Answers are not kept.
+        """
+
+    def hand_over(sealed: bytes) -> Deferred[Reply]:
+        """Hand over a sealed crate; fires with the host's word, 451 without a link."""
+
+
+class IOffice(Interface):
+    """The mail host's side of the link: mail from the Internet for its members."""
+
+    def recipient(gateway: int, address: bytes, size: int) -> Deferred[Reply]:
+        """Judge a recipient for a gateway, capped by gateway against probing."""
+
+    def accept(gateway: int, crate: Crate) -> Deferred[Reply]:
+        """Wash and deliver; a 250 means on disk. 5xx: never; 4xx: try again later.
+
+        A From in our own domains needs our own valid signature. Recipients that are
+        unknown are dropped, or bounced where the crate's sender is vouched for.
+        """
+
+
+@frozen
+class Outward:
+    """A message a gateway is to take to the Internet: one domain's recipients.
+
+    `transaction` names it on every try; with the same name the same verdicts are told.
+    """
+
+    transaction: bytes
+    sender: bytes
+    recipients: tuple[bytes, ...]
+    domain: bytes
+    header: bytes = field(repr=False)
+    body: Sequence[bytes] = field(repr=False)
+
+
+class IExit(Interface):
+    """The way out of a gateway: to the domain's own servers."""
+
+    def send(outward: Outward) -> Deferred[Mapping[bytes, Reply]]:
+        """Fire with one reply a recipient. Never fails for what the far end does."""
