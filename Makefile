@@ -11,7 +11,7 @@ UNIT := $(wildcard tests/test_*.py) tests/dialogues
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run check lint test peers bench fuzz clean
+.PHONY: help run check lint test peers bench anonymity fuzz clean
 
 help:
 	@echo 'make run     run a mail host on 127.0.0.1 (SMTP 2525, POP3 1110), state in ./var'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test    everything; as root it installs the peers first'
 	@echo 'make peers   install the Debian packages of the real mail clients (root)'
 	@echo 'make bench   measure, beside real servers where they are installed'
+	@echo 'make anonymity  what each delay hides: tables, and docs/anonymity.svg (long)'
 	@echo 'make fuzz    at least a million hostile inputs (long)'
 	@echo 'make clean   remove what was made, but not ./var'
 
@@ -91,6 +92,9 @@ peers:
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks
+
+anonymity: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.anonymity
 
 fuzz: $(VENV)/.dev
 	@set -e; for target in tests/fuzz_*.py; do \

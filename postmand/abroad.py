@@ -118,6 +118,7 @@ class Parts:
 
     office: Abroad
     counter: StampCounter
+    pool: Pool
     running: IService
 
 
@@ -167,9 +168,10 @@ def parts(
         in_thread=in_thread,
     )
     courier = _courier(config, keys, reactor, random, counts)
+    pool = Pool(queue, config.delays, random)
     runner = Runner(
         queue,
-        Pool(queue, config.delays, random),
+        pool,
         courier,
         release.release,
         release.bounce,
@@ -179,7 +181,7 @@ def parts(
         pace=Pace(config.delays.tick_seconds, config.relay.at_once, config.relay),
         count=Tally(counts).queue,
     )
-    return Parts(office, counter, Running(runner, courier))
+    return Parts(office, counter, pool, Running(runner, courier))
 
 
 def _release_settings(config: Config) -> ReleaseSettings:
@@ -200,19 +202,27 @@ def _signer(config: Config, keys: NodeKeys) -> Any:
     return SigningKey.from_octets(kept).signer(config.node.internet_domain)
 
 
-def _courier(
-    config: Config, keys: NodeKeys, reactor: Any, random: Random, counts: Counts
-) -> Courier:
+def link_identity(keys: NodeKeys) -> bytes:
+    """Return the key and certificate that gateways know the node by, as PEM.
+
+    They are made when they are first asked for.
+    """
     identity = keys.get(LINK)
     if identity is None:
         identity = new_identity()
         keys.put(LINK, identity)
+    return identity
+
+
+def _courier(
+    config: Config, keys: NodeKeys, reactor: Any, random: Random, counts: Counts
+) -> Courier:
     try:
         return Courier(
             config.gateways,
             config.relay,
             name=config.node.mail_domain.encode(),
-            identity=identity,
+            identity=link_identity(keys),
             dial=lambda text: clientFromString(reactor, text),
             reactor=reactor,
             rng=random,

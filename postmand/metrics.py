@@ -93,7 +93,7 @@ class Published:
             yield _counter(shown.counts, name, what, label)
         yield GaugeMetricFamily(
             "postmand_queue_pool_messages",
-            "Messages that wait in the pool.",
+            "Messages that wait in the pool, up to four of an account and size.",
             value=shown.pool,
         )
         yield GaugeMetricFamily(

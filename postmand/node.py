@@ -132,7 +132,8 @@ def node(config: Config, reactor: Any, clocks: Clocks = CLOCKS) -> Stack:
     probes: list[IService] = []
     if config.metrics is not None:
         lag = LagProbe(reactor)
-        published = Published(counts, Gauges(lag=lag.take))
+        waiting = (lambda: abroad.pool.waiting) if abroad else (lambda: 0)
+        published = Published(counts, Gauges(pool=waiting, lag=lag.take))
         factories["metrics"] = MetricsFactory(published, reactor)
         probes = [lag, TimerService(config.delays.tick_seconds, published.publish)]
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from postmand.message.address import parse_path
-from postmand.rules.routing import NO_INTERNET, NO_SUCH_USER, Local, Routing
+from postmand.rules.routing import (
+    BAD_DOMAIN,
+    NO_INTERNET,
+    NO_SUCH_USER,
+    Internet,
+    Local,
+    Routing,
+)
 from postmand.rules.verdict import Verdict
 
 ROUTING = Routing(frozenset({b"mail.i2p", b"i2pmail.org"}), {"postmaster": "bob"})
@@ -35,6 +42,42 @@ def test_route(path: bytes, route: Local | Verdict) -> None:
     address, _ = parse_path(path)
     assert address is not None
     assert ROUTING.route(address.local, address.domain) == route
+
+
+RELAYING = Routing(ROUTING.domains, ROUTING.aliases, relays=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("<bob@Example.ORG.>", Internet(b"example.org")),
+        ("<bob@bücher.de>", Internet(b"xn--bcher-kva.de")),
+        ("<bob@xn--bcher-kva.de>", Internet(b"xn--bcher-kva.de")),
+        ('<"a b"@example.org>', Internet(b"example.org")),
+        # Our own, in letters that only look otherwise.
+        ("<alice@ｉ２ｐｍａｉｌ.ORG>", Local("alice")),
+        ("<alice@i2pmail。org>", Local("alice")),
+        ("<alice@i2p\u00admail.org>", Local("alice")),
+        ("<alice@mail.ｉ2p>", Local("alice")),
+        # Nowhere on the Internet.
+        ("<bob@abc.b32.i2p>", BAD_DOMAIN),
+        ("<bob@abc.onion>", BAD_DOMAIN),
+        ("<bob@1.0.0.127.in-addr.arpa>", BAD_DOMAIN),
+        ("<bob@host.localdomain>", BAD_DOMAIN),
+        ("<bob@host>", BAD_DOMAIN),
+        ("<bob@127.0.0.1>", BAD_DOMAIN),
+        ("<bob@127.0x1>", BAD_DOMAIN),
+        ("<bob@[127.0.0.1]>", BAD_DOMAIN),
+        ("<bob@[IPv6:::1]>", BAD_DOMAIN),
+        ("<bob@-a.org>", BAD_DOMAIN),
+        ("<bob@" + "a." * 126 + "org>", BAD_DOMAIN),
+    ],
+)
+def test_abroad(path: str, route: Local | Internet | Verdict) -> None:
+    """Host names of the Internet alone lead there, and ours never, however written."""
+    address, _ = parse_path(path.encode())
+    assert address is not None
+    assert RELAYING.route(address.local, address.domain) == route
 
 
 def test_an_alias_leads_once() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from postmand.abroad import link_identity
 from postmand.admin.call import Call
 from postmand.admin.finding import Finding, fail, ok, warn
 from postmand.config import Config
+from postmand.delivery.link import pin_of
 from postmand.store.database import make_directory
 from postmand.store.nodekey import Ask, NodeKey, key_path, load, one_line
 from postmand.store.nodekeys import NodeKeys, has_key, open_node_keys
@@ -70,14 +72,19 @@ def init(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    """Tell where the key is, and its fingerprint; never the key."""
+    """Tell where the key is, and its fingerprint; never the key.
+
+    The pin is what a gateway's operator needs to know this node by.
+    """
     config = call.config
-    key = _key(call, make=False)
+    keys = node_keys(call) if has_key(config.database) else None
     rows = {
         "key": _where(config),
-        "fingerprint": key.fingerprint,
-        "store": "was made with it" if has_key(config.database) else "knows none yet",
+        "fingerprint": (keys.key if keys else _key(call, make=False)).fingerprint,
+        "store": "was made with it" if keys else "knows none yet",
     }
+    if keys:
+        rows["link pin"] = pin_of(link_identity(keys))
     for name, value in rows.items():
         call.terminal.say(f"{name + ':':<13} {value}")
     return 0

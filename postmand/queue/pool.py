@@ -15,6 +15,9 @@ class Pool:
     What it let go once stays let go, whatever the rule would say by now. So the rest of
     a batch that a busy store cut short follows with the next tick; and a message that
     can not be released and stays, overdue, does not call the others at every tick.
+
+    `waiting` is how many messages stayed at the last answer, counting no more than
+    `mixing.MOST` of an account and size.
     """
 
     def __init__(self, queue: IQueue, rules: Delays, random: Random) -> None:
@@ -23,6 +26,7 @@ class Pool:
         self._random = random
         # Of the last answer. In memory only: a start asks the rule anew.
         self._let_go: frozenset[int] = frozenset()
+        self.waiting = 0
 
     async def leaving(self, now: int) -> list[int]:
         """Return the items that are to be released at `now`, in random order.
@@ -35,4 +39,5 @@ class Pool:
         gone = late + mixing.leaving(fresh, now, self._rules, self._random)
         self._random.shuffle(gone)
         self._let_go = frozenset(gone)
+        self.waiting = len(waiting) - len(gone)
         return gone

@@ -33,12 +33,19 @@ TOO_LARGE_FOR_MAILBOX = Verdict(
 )
 
 
-# Labels as host names have them (RFC 1123 2.1), of which the last is no number.
+# Labels as host names have them (RFC 1123 2.1). The last begins with a letter: a number
+# there, 0x7f among them, makes some resolvers read an address of four octets.
 _LABEL = rb"[0-9a-z_](?:[0-9a-z_-]{0,61}[0-9a-z])?"
-_NAME = re.compile(rb"(?:" + _LABEL + rb"\.)+(?=[^.]*[a-z])" + _LABEL)
+_NAME = re.compile(rb"(?:" + _LABEL + rb"\.)+(?=[a-z])" + _LABEL)
 _LONGEST_NAME = 253
-# Names that never lead to a mail server of the Internet (RFC 6761, RFC 7686).
-_ELSEWHERE = frozenset({b"i2p", b"onion", b"local", b"localhost", b"invalid"})
+# Names that never lead to a mail server of the Internet (RFC 6761, RFC 7686, RFC 9476,
+# RFC 8375 and all else below arpa; internal is ICANN's for networks of one's own).
+_ELSEWHERE = frozenset(
+    {
+        *(b"i2p", b"onion", b"alt", b"arpa", b"internal"),
+        *(b"local", b"localhost", b"localdomain", b"invalid", b"test", b"example"),
+    }
+)
 
 
 @frozen
@@ -72,7 +79,10 @@ class Routing:
         An empty domain is the node's own: `RCPT TO:<postmaster>` (RFC 5321 4.5.1).
         """
         if domain and domain not in self.domains:
-            return self._abroad(domain)
+            abroad = self._abroad(domain)
+            # Unicode has other ways to write our names (RFC 5895): full-width ones.
+            if not isinstance(abroad, Internet) or abroad.domain not in self.domains:
+                return abroad
         try:
             name = local.decode("ascii")
         except UnicodeDecodeError:

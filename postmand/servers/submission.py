@@ -103,9 +103,14 @@ class SubmissionServer(ESMTP[Accepted]):
 
     async def recipient(self, address: Address, size: int) -> Accepted | Verdict:
         """Ask the member's avatar."""
-        if self._member is None:
+        member = self._member
+        if member is None:
             return LOGIN_FIRST
-        return await self._member.recipient(address, size)
+        answer = await member.recipient(address, size)
+        if self.lost:
+            # `gone` came before what was reserved meanwhile.
+            member.dropped()
+        return answer
 
     async def accept(
         self, transaction: Transaction[Accepted], spool: Spool

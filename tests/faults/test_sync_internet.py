@@ -149,8 +149,6 @@ def story(house: House) -> list[str]:
             begun[thread] = words.removesuffix("<unfinished ...>")
             if call not in ("sendto", "sendmsg", "writev", "write"):
                 continue
-        elif call in begun:
-            continue
         found += _told(call, words, house, resumed=bool(resumed))
     return found
 
