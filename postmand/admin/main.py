@@ -10,7 +10,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from postmand import __version__
-from postmand.admin import accounts, dkim, doctor, export, keys, queue, quota, stamp
+from postmand.admin import (
+    accounts,
+    dkim,
+    doctor,
+    export,
+    gateway,
+    keys,
+    queue,
+    quota,
+    stamp,
+)
 from postmand.admin.call import Call, Command
 from postmand.admin.faults import EXPECTED, explain
 from postmand.admin.terminal import Terminal, printable, standard
@@ -147,7 +157,7 @@ def parser() -> ArgumentParser:
     account = commands.add_parser("account", help="make, see and change accounts")
     _add_account(account.add_subparsers(metavar="COMMAND", required=True))
     _add_export(commands)
-    for room in (queue, quota, stamp, keys, dkim):
+    for room in (queue, quota, stamp, keys, dkim, gateway):
         room.add_parser(commands)
     checkup = commands.add_parser(
         "doctor", help="check config, store, files, clock, ports; changes nothing"
