@@ -1,7 +1,8 @@
 """What a mail host and a gateway tell each other once: a short text, copied by hand.
 
-`postmand-host:1:PIN:KEY:CHECK` and `postmand-gateway:1:PIN:HOSTNAME:CHECK`. The check is
-there for what got lost in copying; who was told is what the text was sent over.
+`postmand-host:1:PIN:KEY:CHECK` and `postmand-gateway:1:PIN:HOSTNAME:CHECK`. The check
+is there for what got lost in copying. Who the text is from, it does not tell: that is
+for the way it came.
 """
 
 from __future__ import annotations

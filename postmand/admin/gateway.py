@@ -1,4 +1,4 @@
-"""`postmanctl gateway`: setting a gateway up, pairing it with a mail host, ending it."""
+"""`postmanctl gateway`: setting one up, pairing it with a mail host, ending it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from postmand.admin.keys import add_passphrase, node_keys
 from postmand.admin.settings_file import append_table, replace_values
 from postmand.admin.terminal import CommandError
 from postmand.admin.zone import records
-from postmand.config import Config, from_table
+from postmand.config import Config, Exchange, from_table
 from postmand.delivery.link import pin_of
 from postmand.gateway_keys import GatewayKeys
 from postmand.pairing import GatewayText, HostText, PairingError, read
@@ -149,12 +149,14 @@ def run_init(call: Call) -> int:
 
 def run_records(call: Call) -> int:
     """Print the DNS records."""
-    _say_records(call, _gateway(call.config))
+    _say_records(call, call.config)
     return 0
 
 
 def _say_records(call: Call, config: Config) -> None:
-    for line in records(config, GatewayKeys(config).tls_pin(), call.options.address):
+    domain, name = config.node.internet_domain, _exchange(config).host_name
+    pin = GatewayKeys(config).tls_pin()
+    for line in records(domain, name, pin, call.options.address):
         call.terminal.say(line)
 
 
@@ -167,7 +169,7 @@ def run_pair(call: Call) -> int:
 
 
 def _pair_gateway(call: Call, config: Config) -> int:
-    config = _gateway(config)
+    host_name = _exchange(config).host_name
     if call.options.text:
         told = _read(call.options.text)
         if not isinstance(told, HostText):
@@ -178,7 +180,6 @@ def _pair_gateway(call: Call, config: Config) -> int:
         replace_values(Path(config.source), "link", values)
         call.terminal.note(f"the mail host's keys are written to {config.source}")
     pin = pin_of(GatewayKeys(config).link())
-    host_name = config.exchange.host_name if config.exchange else ""
     call.terminal.say(str(GatewayText(pin, host_name)))
     return 0
 
@@ -248,8 +249,7 @@ def run_explain(call: Call) -> int:
         facts = inbound.facts_from_table(table)
     except (ValueError, TypeError, KeyError) as error:
         raise CommandError(f"{where}: these are no facts: {error}") from None
-    settings = _gateway(call.config).exchange
-    assert settings is not None
+    settings = _exchange(call.config)
     for step in inbound.explain(facts, settings):
         call.terminal.say(f"{step.name:<18} {step.outcome:<8} {step.why}")
     verdict = inbound.judge(facts, settings)
@@ -258,12 +258,12 @@ def run_explain(call: Call) -> int:
     return 0
 
 
-def _gateway(config: Config) -> Config:
+def _exchange(config: Config) -> Exchange:
     if config.exchange is None or config.link is None:
         raise CommandError(
             f"{config.source} is no gateway's; make one with postmanctl gateway init"
         )
-    return config
+    return config.exchange
 
 
 def _read(text: str) -> HostText | GatewayText:

@@ -6,17 +6,15 @@ import base64
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from postmand.config import Config
 
-
-def records(config: Config, tls_pin: str, addresses: Sequence[str]) -> Iterator[str]:
-    """Yield the lines to publish, with a comment on each.
+def records(
+    domain: str, name: str, tls_pin: str, addresses: Sequence[str]
+) -> Iterator[str]:
+    """Yield the lines to publish for the gateway `name` of `domain`, with comments.
 
     `tls_pin` is the pin of the certificate on port 25. DKIM's record is the mail host's
     (`postmanctl dkim show` there).
     """
-    assert config.exchange is not None
-    domain, name = config.node.internet_domain, config.exchange.host_name
     digest = base64.b64decode(tls_pin.removeprefix("sha256/")).hex()
     yield "; where mail for the domain is taken (one line a gateway)"
     yield f"{domain}. IN MX 10 {name}."
