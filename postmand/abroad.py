@@ -1,9 +1,7 @@
-"""The wiring of mail for the Internet: built where the configuration names gateways."""
+"""The wiring of mail to and from the Internet, where the configuration has gateways."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -11,26 +9,33 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
 
-from postmand.config import Config, ConfigError
+from postmand.config import Config, ConfigError, Inbound, Submission
 from postmand.counts import Counts
 from postmand.delivery.gateway import Courier
-from postmand.delivery.link import new_identity
+from postmand.link import new_identity
 from postmand.message.border import Border
 from postmand.message.dkim import SigningKey
 from postmand.postoffice import Abroad, Allowance, QuotaDesk, Release, StampCounter
+from postmand.postoffice.arrivals import Arrivals, ArrivalSettings
+from postmand.postoffice.office import PostOffice
 from postmand.postoffice.release import ReleaseSettings
 from postmand.queue.clock import QueueClock
 from postmand.queue.pace import Pace
 from postmand.queue.pool import Pool
 from postmand.queue.runner import Runner
 from postmand.rules import hashcash, quota
+from postmand.servers.hostlink import HostLink
+from postmand.site import Site
+from postmand.store import crates
 from postmand.store.nodekey import NodeKeyError, operator
 from postmand.store.nodekeys import DKIM, LINK, NodeKeys, open_node_keys
 from postmand.store.opening import Store
+from postmand.store.quotas import Quotas
+from postmand.store.retired import Retired
 from postmand.store.upgrade import upgrade
 
 if TYPE_CHECKING:
-    from random import Random
+    from twisted.internet.interfaces import IProtocolFactory
 
 
 class Running(Service):
@@ -88,14 +93,6 @@ class Tally:
             self.counts.count("faults", name)
 
 
-@frozen
-class Clocks:
-    """The wall's clock, which somebody may set, and one that nobody sets."""
-
-    wall: Callable[[], float] = time.time
-    steady: Callable[[], float] = time.monotonic
-
-
 def node_keys(config: Config, url: str) -> NodeKeys | None:
     """Return what only the node's key opens, or None for a node without gateways.
 
@@ -113,50 +110,25 @@ def node_keys(config: Config, url: str) -> NodeKeys | None:
 
 
 @frozen
-class Parts:
-    """What mail for the Internet is made of: for the office, and to be run."""
+class Way:
+    """The mail host's way to the Internet: for the office, and to be run."""
 
     office: Abroad
     counter: StampCounter
     pool: Pool
+    clock: QueueClock
     running: IService
 
 
-def parts(
-    config: Config,
-    store: Store,
-    keys: NodeKeys,
-    reactor: Any,
-    *,
-    clocks: Clocks,
-    random: Random,
-    in_thread: Callable[..., Deferred[Any]],
-    counts: Counts,
-) -> Parts:
-    """Wire the parts. Blocks for the database."""
+def way(site: Site, store: Store, keys: NodeKeys) -> Way:
+    """Wire the way out. Blocks for the database."""
+    config, clocks, random = site.config, site.clocks, site.random
     queue, quotas = store.queue, store.quotas
     if queue is None or quotas is None:
         raise RuntimeError("the store was opened without the node's key")
     clock = QueueClock(clocks.wall, clocks.steady)
-    rules = quota.Rules.from_config(config.quota)
     domain = config.node.mail_domain
     counter = StampCounter(quotas, domain, config.quota.stamp_days, clocks.wall)
-    prices = hashcash.Prices.from_config(config.quota)
-    desk = QuotaDesk(
-        quotas,
-        counter,
-        rules,
-        prices.least_bits,
-        domain.encode(),
-        clocks.wall,
-        random,
-    )
-    office = Abroad(
-        Allowance(quotas, rules, clocks.wall),
-        config.delays,
-        clock.base,
-        {"quota": desk.answer},
-    )
     release = Release(
         _release_settings(config),
         queue,
@@ -165,9 +137,9 @@ def parts(
         seconds=clocks.wall,
         clock=clock,
         random=random,
-        in_thread=in_thread,
+        in_thread=site.washing,
     )
-    courier = _courier(config, keys, reactor, random, counts)
+    courier = _courier(site, keys)
     pool = Pool(queue, config.delays, random)
     runner = Runner(
         queue,
@@ -176,12 +148,93 @@ def parts(
         release.release,
         release.bounce,
         now=clock.now,
-        reactor=reactor,
+        reactor=site.reactor,
         random=random,
         pace=Pace(config.delays.tick_seconds, config.relay.at_once, config.relay),
-        count=Tally(counts).queue,
+        count=Tally(site.counts).queue,
     )
-    return Parts(office, counter, pool, Running(runner, courier))
+    office = _office(site, quotas, counter, clock)
+    return Way(office, counter, pool, clock, Running(runner, courier))
+
+
+def _office(
+    site: Site, quotas: Quotas, counter: StampCounter, clock: QueueClock
+) -> Abroad:
+    config, wall = site.config, site.clocks.wall
+    rules = quota.Rules.from_config(config.quota)
+    desk = QuotaDesk(
+        quotas,
+        counter,
+        rules,
+        hashcash.Prices.from_config(config.quota).least_bits,
+        config.node.mail_domain.encode(),
+        wall,
+        site.random,
+    )
+    return Abroad(
+        Allowance(quotas, rules, wall),
+        config.delays,
+        clock.base,
+        {"quota": desk.answer},
+    )
+
+
+def entrance(
+    site: Site, inbound: Inbound, office: PostOffice, keys: NodeKeys, out: Way
+) -> IProtocolFactory:
+    """Return what listens for gateways that bring mail from the Internet."""
+    config, most = site.config, _most_octets(site.config)
+    arrivals = Arrivals(
+        ArrivalSettings(
+            _border(config),
+            _own_keys(config, keys),
+            most,
+            inbound.messages_per_hour,
+            inbound.bytes_per_hour,
+            inbound.questions_per_hour,
+        ),
+        office,
+        seconds=site.clocks.wall,
+        random=site.random,
+        in_thread=site.washing,
+        counts=site.counts,
+        leaves=out.clock.base,
+    )
+    link = HostLink(
+        config.gateways,
+        inbound,
+        config.limits,
+        host_name=config.node.mail_domain.encode(),
+        max_message_bytes=most,
+        max_crate_bytes=crates.most_octets(most),
+        identity=link_identity(keys),
+        office=arrivals,
+        open_sealed=crates.opener(keys.key.public_key, keys.key.secret_key),
+        new_spool=site.new_spool,
+        in_thread=site.washing,
+        reactor=site.reactor,
+        counts=site.counts,
+        retired=Retired(config.state).holds,
+    )
+    return link.listening()
+
+
+def _most_octets(config: Config) -> int:
+    return (config.submission or Submission()).max_message_bytes
+
+
+def _own_keys(config: Config, keys: NodeKeys) -> tuple[bytes, ...]:
+    """Return what the DNS says of our own DKIM key."""
+    kept = keys.get(DKIM)
+    if kept is None:
+        return ()
+    domain = config.node.internet_domain
+    return (SigningKey.from_octets(kept).record(domain)[1].encode(),)
+
+
+def _border(config: Config) -> Border:
+    names = config.node
+    return Border(names.mail_domain.encode(), names.internet_domain.encode())
 
 
 def _release_settings(config: Config) -> ReleaseSettings:
@@ -189,7 +242,7 @@ def _release_settings(config: Config) -> ReleaseSettings:
     host_name = config.submission.host_name if config.submission else names.mail_domain
     return ReleaseSettings(
         host_name.encode(),
-        Border(names.mail_domain.encode(), names.internet_domain.encode()),
+        _border(config),
         config.relay.give_up_seconds,
     )
 
@@ -214,19 +267,18 @@ def link_identity(keys: NodeKeys) -> bytes:
     return identity
 
 
-def _courier(
-    config: Config, keys: NodeKeys, reactor: Any, random: Random, counts: Counts
-) -> Courier:
+def _courier(site: Site, keys: NodeKeys) -> Courier:
+    config = site.config
     try:
         return Courier(
             config.gateways,
             config.relay,
             name=config.node.mail_domain.encode(),
             identity=link_identity(keys),
-            dial=lambda text: clientFromString(reactor, text),
-            reactor=reactor,
-            rng=random,
-            count=Tally(counts).courier,
+            dial=lambda text: clientFromString(site.reactor, text),
+            reactor=site.reactor,
+            rng=site.random,
+            count=Tally(site.counts).courier,
         )
     except (ValueError, TypeError, LookupError):
         raise ConfigError(

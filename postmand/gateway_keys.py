@@ -6,14 +6,11 @@ to be this gateway on port 25 until its name leaves the DNS.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from postmand.config import Config, ConfigError
-from postmand.delivery.link import new_identity, pin_of
-from postmand.store import keyfile
+from postmand.config import Config, ConfigError, Exchange
+from postmand.link import new_identity
+from postmand.store import certificates, keyfile
 
 LINK_NAME = "link.pem"
-EXCHANGE_NAME = "exchange.pem"
 
 
 class GatewayKeys:
@@ -35,23 +32,24 @@ class GatewayKeys:
     def exchange(self) -> bytes:
         """Return key and certificate of port 25 as PEM: those given, or our own.
 
-        Raises ConfigError where the given ones can not be read.
+        Raises ConfigError where they can not be read.
         """
-        settings = self._config.exchange
-        if settings is None or not settings.certificate:
-            return self._kept(EXCHANGE_NAME)
+        settings = self._config.exchange or Exchange()
         try:
-            private = Path(settings.private_key or settings.certificate).read_bytes()
-            return private + b"\n" + Path(settings.certificate).read_bytes()
-        except OSError as error:
+            return certificates.identity(
+                self._state,
+                settings.host_name,
+                settings.certificate,
+                settings.private_key,
+            )
+        except certificates.CertificateError as error:
             raise ConfigError(
-                f"{self._config.source}: [exchange] certificate: {error.filename}: "
-                f"{error.strerror}; name files that this user may read"
+                f"{self._config.source}: [exchange] certificate: {error}"
             ) from None
 
-    def tls_pin(self) -> str:
-        """Return the pin of the key on port 25."""
-        return pin_of(self.exchange())
+    def tlsa(self) -> str:
+        """Return the TLSA record's data for the key on port 25."""
+        return certificates.tlsa(self.exchange())
 
     def _kept(self, name: str) -> bytes:
         path = self._state / name

@@ -5,49 +5,29 @@ A role is a wiring, not a package: what the config names is built, nothing else 
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
-from twisted.cred.portal import Portal
-from twisted.internet.threads import deferToThread
 from twisted.python import usage
 
-from postmand.abroad import Clocks, node_keys
-from postmand.abroad import parts as abroad_parts
 from postmand.config import Config, ConfigError, load
 from postmand.counts import Counts
-from postmand.message.limits import Limits as MessageLimits
-from postmand.metrics import Gauges, LagProbe, MetricsFactory, Published
-from postmand.postoffice import Maildrop, OfficeSettings, PostOffice, Submitter
-from postmand.queue.spool import Memory, Spool
 from postmand.randomness import PooledRandom
-from postmand.rules.routing import Routing
-from postmand.servers.cred import Checker, Gate, Realm
-from postmand.servers.maildrop import IMaildrop
-from postmand.servers.pop3 import Pop3Factory
-from postmand.servers.submission import ISubmitter, SubmissionFactory
 from postmand.services import (
     Listener,
-    OnStop,
     Stack,
-    StoreReactor,
     Threads,
     allow_files,
     endpoint_for,
 )
-from postmand.store.database import StoreInUseError
-from postmand.store.nodekeys import NodeKeys
-from postmand.store.opening import Store, open_store
-from postmand.store.settings import Settings
-from postmand.store.upgrade import NewerSchemaError
+from postmand.site import Clocks, Parts, Site
 
 if TYPE_CHECKING:
-    from twisted.application.service import IService
-    from twisted.internet.interfaces import IProtocolFactory
+    from collections.abc import Iterator
 
+    from twisted.application.service import IService
 
 CLOCKS = Clocks()
 
@@ -79,85 +59,60 @@ def makeService(options: Options) -> IService:
 
 
 def node(config: Config, reactor: Any, clocks: Clocks = CLOCKS) -> Stack:
-    """Wire a node. Opens the store, which blocks; listens once it is started."""
+    """Wire a node. Opens what it keeps, which blocks; listens once it is started."""
     # The threads of the store want the interpreter for moments only, and often: with
     # CPython's 5 ms a reply waits for them (measured: a fifth more mail a second).
     sys.setswitchinterval(0.0005)
     listening = _endpoints(config, reactor)
-    limits = config.limits
-    store, keys = _store(config, StoreReactor(reactor.callFromThread, clocks.wall))
-    argon2 = Threads(limits.argon2_threads, reactor, "argon2", niceness=10)
-    washing = Threads(limits.wash_threads, reactor, "washing")
-    random, counts = PooledRandom(), Counts()
-    abroad = keys and abroad_parts(
-        config,
-        store,
-        keys,
-        reactor,
-        clocks=clocks,
-        random=random,
-        in_thread=washing,
-        counts=counts,
-    )
-    office = PostOffice(
-        _office_settings(config),
-        store.accounts,
-        store.mailboxes,
-        store.threads,
-        seconds=clocks.wall,
-        random=random,
-        in_thread=washing,
-        abroad=abroad.office if abroad else None,
-    )
-    checker = Checker(
-        store.accounts, store.keyring, argon2, reactor, config.accounts, limits, random
-    )
-    avatars = {
-        ISubmitter: lambda member: Submitter(office, member),
-        IMaildrop: lambda member: Maildrop(office, member),
-    }
-    gate = Gate(Portal(Realm(avatars), [checker]), config.domains)
-    memory, state = Memory(limits.body_memory), config.state
-
-    def new_spool() -> Spool:
-        return Spool(memory, limits.spool_bytes, state, washing)
-
-    factories: dict[str, IProtocolFactory] = {}
-    if config.submission is not None:
-        factories["submission"] = SubmissionFactory(
-            config.submission, limits, reactor, new_spool, gate, counts
-        )
-    if config.pop3 is not None:
-        factories["pop3"] = Pop3Factory(limits, reactor, gate)
-    probes: list[IService] = []
-    if config.metrics is not None:
-        lag = LagProbe(reactor)
-        waiting = (lambda: abroad.pool.waiting) if abroad else (lambda: 0)
-        published = Published(counts, Gauges(pool=waiting, lag=lag.take))
-        factories["metrics"] = MetricsFactory(published, reactor)
-        probes = [lag, TimerService(config.delays.tick_seconds, published.publish)]
-
+    washing = Threads(config.limits.wash_threads, reactor, "washing")
+    site = Site(config, reactor, clocks, PooledRandom(), Counts(), washing)
+    parts = _role(site)
     whole = Stack()  # type: ignore[no-untyped-call]
     for service in (
-        OnStop(lambda: deferToThread(store.close)),
-        argon2,
+        *parts.below,
         washing,
-        *([abroad.running] if abroad else []),
-        TimerService(60.0, checker.forget),
-        TimerService(86_400.0, store.forget),
-        *probes,
-        *(Listener(where, factories[section]) for section, where in listening),
+        *parts.above,
+        *_metrics(site, parts),
+        *(Listener(where, parts.factories[section]) for section, where in listening),
     ):
         service.setServiceParent(whole)
     return whole
 
 
+def _role(site: Site) -> Parts:
+    """Build the role that the configuration names; the other's code stays unread."""
+    if site.config.exchange is not None or site.config.link is not None:
+        from postmand import outpost  # noqa: PLC0415
+
+        return outpost.parts(site)
+    from postmand import mailhost  # noqa: PLC0415
+
+    return mailhost.parts(site)
+
+
+def _metrics(site: Site, parts: Parts) -> Iterator[IService]:
+    """Put the metrics' page among the servers, and yield what it needs to run."""
+    if site.config.metrics is None:
+        return
+    from postmand.metrics import (  # noqa: PLC0415
+        Gauges,
+        LagProbe,
+        MetricsFactory,
+        Published,
+    )
+
+    lag = LagProbe(site.reactor)
+    published = Published(site.counts, Gauges(pool=parts.pool, lag=lag.take))
+    parts.factories["metrics"] = MetricsFactory(published, site.reactor)
+    yield lag
+    yield TimerService(site.config.delays.tick_seconds, published.publish)
+
+
 def _endpoints(config: Config, reactor: Any) -> list[tuple[str, Any]]:
     """Return (section, endpoint) for every place to listen at; all are free."""
     sections = {
-        "submission": config.submission,
-        "pop3": config.pop3,
-        "metrics": config.metrics,
+        name: getattr(config, name)
+        for name in ("submission", "pop3", "inbound", "exchange", "link", "metrics")
     }
     found = [
         (name, endpoint_for(reactor, f"{config.source}: [{name}] listen", text))
@@ -179,54 +134,3 @@ def _endpoints(config: Config, reactor: Any) -> list[tuple[str, Any]]:
             f"{config.source}: names no server; add [submission], [pop3] or both"
         )
     return found
-
-
-def _url(config: Config) -> str:
-    return f"sqlite:///{config.database}"
-
-
-def _opened(config: Config, reactor: StoreReactor) -> tuple[Store, NodeKeys | None]:
-    """Open the node's key, where it needs one, and the store."""
-    keys = node_keys(config, _url(config))
-    settings = Settings.from_config(config)
-    key = None if keys is None else keys.key
-    store = open_store(_url(config), config.state, settings, reactor, node_key=key)
-    return store, keys
-
-
-def _store(config: Config, reactor: StoreReactor) -> tuple[Store, NodeKeys | None]:
-    """Open the store; what the disk has against it becomes one line with the mend."""
-    try:
-        return _opened(config, reactor)
-    except StoreInUseError:
-        where, mend = config.state, "another postmand runs on it; stop that one first"
-    except NewerSchemaError:
-        where, mend = config.database, "a newer postmand wrote it; upgrade this one"
-    except sqlite3.Error as error:
-        where, mend = config.database, f"{error}; restore the file from a backup"
-    except OSError as error:
-        where = error.filename or config.state
-        mend = f"{error.strerror}; make it a directory that this user may write to"
-    elsewhere = config.store.url and not str(where).startswith(str(config.state))
-    key = "[store] url" if elsewhere else "[node] state"
-    raise ConfigError(f"{config.source}: {key}: {where}: {mend}")
-
-
-def _office_settings(config: Config) -> OfficeSettings:
-    host_name = config.submission.host_name if config.submission else "localhost"
-    limits = config.limits
-    return OfficeSettings(
-        host_name=host_name.encode(),
-        mail_domain=config.node.mail_domain.encode(),
-        routing=Routing(config.domains, config.aliases, bool(config.gateways)),
-        message=MessageLimits(
-            header_bytes=limits.header_bytes,
-            fields=limits.header_fields,
-            parts=limits.parts,
-            depth=limits.depth,
-        ),
-        mailbox_bytes=config.mailboxes.max_bytes,
-        copies_bytes=limits.copies_bytes,
-        inline_bytes=limits.inline_bytes,
-        wash_memory=limits.wash_memory,
-    )

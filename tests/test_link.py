@@ -20,7 +20,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from postmand.delivery.link import Pinned, new_identity, pin_of
+from postmand.link import Admitting, Pinned, new_identity, pin_of, pin_shown
 
 OURS, THEIRS, OTHER = (new_identity() for _ in range(3))
 
@@ -179,6 +179,51 @@ class LinkTests(SynchronousTestCase):
         connection.bio_write(hello)
         self.assertRaises(SSL.WantReadError, connection.do_handshake)
         self.assertIsNone(connection.get_servername())
+
+
+class AdmittingTests(SynchronousTestCase):
+    """The server's end."""
+
+    def meet(self, identity: bytes, *known: bytes) -> Pair:
+        """Let a client meet a server that knows some keys; both speak."""
+        pins = {pin_of(one) for one in known}
+        admitting = Admitting(THEIRS, pins.__contains__)
+        pair = Pair(Pinned(identity, pin_of(THEIRS)), admitting)  # type: ignore[arg-type]
+        pair.run()
+        if pair.server.reason is None:
+            self.shown = pin_shown(pair.server.transport)
+            pair.server.transport.write(b"220 hello\r\n")
+        pair.client.transport.write(b"EHLO localhost\r\n")
+        pair.run()
+        return pair
+
+    def test_known(self) -> None:
+        """Who is known is heard, and its key tells who it is."""
+        pair = self.meet(OTHER, OURS, OTHER)
+        self.assertEqual(pair.server.heard, b"EHLO localhost\r\n")
+        self.assertEqual(pair.client.heard, b"220 hello\r\n")
+        self.assertEqual(self.shown, pin_of(OTHER))
+
+    def test_unknown(self) -> None:
+        """Who is not is neither heard nor told anything."""
+        for known in ((), (OURS,)):
+            pair = self.meet(OTHER, *known)
+            self.assertEqual((pair.server.heard, pair.client.heard), (b"", b""))
+            self.assertIsNotNone(pair.server.reason)
+
+    def test_shut_out_while_connected(self) -> None:
+        """Each handshake is judged by itself: none is a continuation of another."""
+        known = {pin_of(OTHER)}
+        admitting = Admitting(THEIRS, known.__contains__)
+        heard = []
+        for _ in range(2):
+            pair = Pair(Pinned(OTHER, pin_of(THEIRS)), admitting)  # type: ignore[arg-type]
+            pair.run()
+            pair.client.transport.write(b"EHLO localhost\r\n")
+            pair.run()
+            heard.append(pair.server.heard)
+            known.clear()
+        self.assertEqual(heard, [b"EHLO localhost\r\n", b""])
 
 
 class IdentityTests(SynchronousTestCase):

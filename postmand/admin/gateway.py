@@ -14,10 +14,11 @@ from postmand.admin.settings_file import append_table, replace_values
 from postmand.admin.terminal import CommandError
 from postmand.admin.zone import records
 from postmand.config import Config, Exchange, from_table
-from postmand.delivery.link import pin_of
 from postmand.gateway_keys import GatewayKeys
+from postmand.link import pin_of
 from postmand.pairing import GatewayText, HostText, PairingError, read
 from postmand.rules import inbound
+from postmand.rules.facts import facts_from_table
 from postmand.store.database import make_directory
 from postmand.store.retired import Retired
 
@@ -155,8 +156,10 @@ def run_records(call: Call) -> int:
 
 def _say_records(call: Call, config: Config) -> None:
     domain, name = config.node.internet_domain, _exchange(config).host_name
-    pin = GatewayKeys(config).tls_pin()
-    for line in records(domain, name, pin, call.options.address):
+    tlsa = GatewayKeys(config).tlsa()
+    certified = bool(_exchange(config).certificate)
+    addresses = call.options.address
+    for line in records(domain, name, tlsa, addresses, certified=certified):
         call.terminal.say(line)
 
 
@@ -246,7 +249,7 @@ def run_explain(call: Call) -> int:
         table = (
             json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
         )
-        facts = inbound.facts_from_table(table)
+        facts = facts_from_table(table)
     except (ValueError, TypeError, KeyError) as error:
         raise CommandError(f"{where}: these are no facts: {error}") from None
     settings = _exchange(call.config)

@@ -11,7 +11,7 @@ from postmand.abroad import link_identity
 from postmand.admin.call import Call
 from postmand.admin.finding import Finding, fail, ok, warn
 from postmand.config import Config
-from postmand.delivery.link import pin_of
+from postmand.link import pin_of
 from postmand.store.database import make_directory
 from postmand.store.nodekey import Ask, NodeKey, key_path, load, one_line
 from postmand.store.nodekeys import NodeKeys, has_key, open_node_keys

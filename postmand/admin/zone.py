@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
 
 def records(
-    domain: str, name: str, tls_pin: str, addresses: Sequence[str]
+    domain: str, name: str, tlsa: str, addresses: Sequence[str], *, certified: bool
 ) -> Iterator[str]:
     """Yield the lines to publish for the gateway `name` of `domain`, with comments.
 
-    `tls_pin` is the pin of the certificate on port 25. DKIM's record is the mail host's
-    (`postmanctl dkim show` there).
+    `tlsa` is what a TLSA record says of the certificate on port 25, `certified` whether
+    an authority vouches for that: who obeys MTA-STS believes no other. DKIM's record is
+    the mail host's (`postmanctl dkim show` there).
     """
-    digest = base64.b64decode(tls_pin.removeprefix("sha256/")).hex()
     yield "; where mail for the domain is taken (one line a gateway)"
     yield f"{domain}. IN MX 10 {name}."
     if not addresses:
@@ -29,12 +28,12 @@ def records(
     yield "; what is to become of forgeries (RFC 7489)"
     yield f'_dmarc.{domain}. IN TXT "v=DMARC1; p=reject; adkim=s; aspf=s"'
     yield "; the key of the gateway's certificate (RFC 7672); needs DNSSEC"
-    yield f"_25._tcp.{name}. IN TLSA 3 1 1 {digest}"
+    yield f"_25._tcp.{name}. IN TLSA {tlsa}"
     yield "; TLS for senders without DNSSEC (RFC 8461): change the id with the policy"
-    yield f'_mta-sts.{domain}. IN TXT "v=STSv1; id={digest[:16]}"'
+    yield f'_mta-sts.{domain}. IN TXT "v=STSv1; id={tlsa.rsplit(maxsplit=1)[-1][:16]}"'
     yield f"; to be served at https://mta-sts.{domain}/.well-known/mta-sts.txt :"
     yield ";   version: STSv1"
-    yield ";   mode: enforce"
+    yield f";   mode: {'enforce' if certified else 'testing'}"
     yield f";   mx: {name}"
     yield ";   max_age: 604800"
     yield f"; the reverse of the gateway's address, at its provider: PTR {name}."

@@ -16,6 +16,9 @@ class Company(Protocol):
     def work(self) -> Errand | None:
         """Return an errand to go along with what is being sent now."""
 
+    def asks(self, errand: Errand) -> bool:
+        """Whether an errand is to be asked about here, not to be sent."""
+
     def finished(self, errand: Errand) -> None:
         """An errand got all the answers it gets here."""
 
@@ -44,7 +47,7 @@ class Dispatch(Protocol):
     def finished(self, way: Way, errand: Errand) -> None:
         """An errand got all the answers it gets from this gateway."""
 
-    def doubtful(self, errand: Errand) -> None:
+    def doubtful(self, way: Way, errand: Errand) -> None:
         """An errand was sent whole, and its answer will not come."""
 
     def returned(self, way: Way, errand: Errand, *, stale: bool) -> None:

@@ -119,6 +119,12 @@ class Connection(Protocol):
             raise Gone(self.over)
         return answer
 
+    def anew(self) -> bool:
+        """Forget what came so far; False if there was something nobody has read yet."""
+        clean = not (self._answers or self._scan.begun or self.unasked)
+        self._scan = ReplyScan()
+        return clean and self.over is None
+
     async def room(self, deadline: float) -> None:
         """Wait until the transport takes more; return at once when it is over."""
         while self._choked and self.over is None:
@@ -140,7 +146,8 @@ class Connection(Protocol):
     async def close(self) -> None:
         """End the connection, in an orderly way if it will; it is gone on return."""
         deadline = self.reactor.seconds() + _LINGER
-        self.transport.unregisterProducer()
+        if not self._lost:  # a TLS that never came about has nothing to unregister
+            self.transport.unregisterProducer()
         if self.over == "parted":
             self.transport.loseConnection()
             while not self._lost and await self.event(deadline):

@@ -14,7 +14,13 @@ from twisted.internet.defer import Deferred
 from postmand.delivery.connection import Connection, Gone
 from postmand.delivery.errand import Stage
 from postmand.delivery.replies import extensions
-from postmand.delivery.transaction import DATA, Transaction, begin
+from postmand.delivery.transaction import (
+    DATA,
+    Inquiry,
+    Transaction,
+    begin,
+    inquire,
+)
 from postmand.faults import log_fault
 from postmand.message.wire import Stuffing
 
@@ -27,8 +33,6 @@ if TYPE_CHECKING:
 
 # Pieces are gathered to this size before they are written.
 _GATHER = 65_536
-# A connection with nothing to do is kept so long, in seconds.
-_IDLE = 60.0
 # And so long for the answer to QUIT.
 _FAREWELL = 10.0
 # What was written may still stand in buffers on our side of a slow tunnel, of up to so
@@ -43,8 +47,12 @@ class Dialogue(Connection):
     """One connection's conversation from greeting to QUIT, any number of errands.
 
     `name` is what we call ourselves, `patience` the seconds for each reply. `greeted`
-    tells that the gateway answered, `free` that `begin` may be called.
+    tells that the gateway answered, `free` that `begin` may be called. `refusal` is the
+    greeting, or the answer to our hello, that ended it.
     """
+
+    # A connection with nothing to do is kept so long, in seconds.
+    idle = 60.0
 
     def __init__(
         self,
@@ -58,6 +66,7 @@ class Dialogue(Connection):
         super().__init__(reactor)
         self.greeted = False
         self.free = False
+        self.refusal: Answer | None = None
         self._company = company
         self._name = name
         self._patience = patience
@@ -112,14 +121,21 @@ class Dialogue(Connection):
 
     async def _greet(self) -> None:
         self.owe(1)
-        if (await self.answer(self._patience)).code != 220:
+        answer = await self.answer(self._patience)
+        if answer.code != 220:
+            self.refusal = answer
             raise Gone("greeting-refused")
+        self._offered = await self._hello()
+        self.greeted = True
+
+    async def _hello(self) -> dict[bytes, bytes]:
+        """Introduce ourselves; return what is offered."""
         hello = b"LHLO" if self._lmtp else b"EHLO"
         answer = await self._ask(b"%s %s\r\n" % (hello, self._name))
         if answer.code != 250:
+            self.refusal = answer
             raise Gone("hello-refused")
-        self._offered = extensions(answer)
-        self.greeted = True
+        return extensions(answer)
 
     async def _take_leave(self) -> None:
         self._patience = _FAREWELL
@@ -148,7 +164,7 @@ class Dialogue(Connection):
 
     async def _next(self) -> Transaction | None:
         """Wait for something to do; None when it is time to go."""
-        deadline = self.reactor.seconds() + _IDLE
+        deadline = self.reactor.seconds() + self.idle
         self._given = self._fetch()
         while self._given is None:
             if self.over is not None:
@@ -175,7 +191,8 @@ class Dialogue(Connection):
         return None
 
     def _begun(self, errand: Errand) -> Transaction | None:
-        transaction = begin(errand, self._offered)
+        start = inquire if self._company.asks(errand) else begin
+        transaction = start(errand, self._offered)
         if transaction is None:
             self._company.finished(errand)
         return transaction
@@ -185,6 +202,9 @@ class Dialogue(Connection):
     async def _carry(self, transaction: Transaction) -> None:
         if not transaction.sent:
             await self._open(transaction)
+        if isinstance(transaction, Inquiry):
+            transaction.hear_memory(await self._step(transaction, transaction.burst))
+            return
         if not await self._envelope(transaction):
             return
         if not transaction.accepted:

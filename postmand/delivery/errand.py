@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from postmand.delivery.replies import Answer
     from postmand.internet import Parcel
 
+# What a gateway of ours says when it has no verdict yet. No other server may say it.
+UNDERWAY = 459
+
 # Who may not send at all: RFC 4954 6.
 _ACCESS = frozenset({530, 534, 535, 538})
 # Commands a gateway does not understand (RFC 5321 4.2.2).
@@ -55,7 +58,9 @@ def gateways_own(stage: Stage, answer: Answer) -> bool:
 class Errand:
     """One parcel. `remaining` are the recipients without a final reply.
 
-    `tried` are the numbers of gateways it need not be shown again.
+    `tried` are the numbers of gateways it need not be shown again; `asks` those that
+    may have it from an earlier try, and are asked before it is shown to anybody.
+    `underway` says that one has it, and has no verdict yet.
     """
 
     def __init__(self, parcel: Parcel, gateways: int) -> None:
@@ -64,11 +69,21 @@ class Errand:
         self.done: Deferred[Report] = Deferred()
         self.replies: dict[bytes, Reply] = {}
         self.tried: set[int] = set()
+        self.asks: set[int] = set()
+        self.underway = False
         self._gateways = gateways
         self._words: dict[bytes, list[Reply]] = {}
         for recipient in parcel.leg.recipients:
             if any(octet < 0x20 or octet == 0x7F for octet in recipient):
                 self.replies[recipient] = _NO_MAILBOX
+
+    @property
+    def transaction(self) -> bytes:
+        """The name of the leg on every try: its item, a random number of the queue's.
+
+        It was given at release and joins nothing else.
+        """
+        return b"%016x" % self.parcel.item
 
     @property
     def octets(self) -> int:
@@ -86,6 +101,10 @@ class Errand:
         leg = self.parcel.leg
         return not all(map(bytes.isascii, (leg.header, leg.sender, *self.remaining)))
 
+    def wants(self, gateway: int) -> bool:
+        """Whether this gateway is to be asked or shown it next."""
+        return gateway in self.asks if self.asks else gateway not in self.tried
+
     def keep_to_ascii(self) -> None:
         """Settle what a gateway without SMTPUTF8 can not be given."""
         leg = self.parcel.leg
@@ -98,10 +117,24 @@ class Errand:
 
     def hear(self, recipient: bytes, stage: Stage, answer: Answer) -> None:
         """Note what was said of a recipient."""
-        if answer.code >= 400 and gateways_own(stage, answer):
+        if stage is Stage.END and answer.code == UNDERWAY:
+            self.underway = True
+        elif answer.code >= 400 and gateways_own(stage, answer):
             self._words.setdefault(recipient, []).append(answer.reply())
         else:
             self.replies[recipient] = answer.reply()
+
+    def recall(self, recipient: bytes, reply: Reply) -> None:
+        """Note what a gateway remembers of an earlier try.
+
+        What was put off then is tried again now.
+        """
+        if recipient not in self.remaining:
+            return
+        if reply.code == UNDERWAY:
+            self.underway = True
+        elif reply.delivered or reply.permanent:
+            self.replies[recipient] = reply
 
     def conclude(self, *, doubtful: bool = False) -> None:
         """Close the body and fire with what came of it; once is enough."""

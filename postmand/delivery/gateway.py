@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from postmand.delivery.doubts import Doubts
 from postmand.delivery.errand import Errand
 from postmand.delivery.way import Way
 from postmand.internet import ICourier
@@ -39,7 +40,8 @@ class Courier:
 
     `name` is what we call ourselves, never the machine's; `dial` makes an endpoint of
     its string; `identity` is needed where a gateway has a pin; `count` is told of
-    "gateway-away" and "doubtful".
+    "gateway-away" and "doubtful"; `now` is the queue's clock. A gateway that may have a
+    message from an earlier try is asked before that is sent again (`Doubts`).
     """
 
     def __init__(
@@ -53,8 +55,11 @@ class Courier:
         reactor: IReactorTime,
         rng: Random,
         count: Callable[[str], None],
+        now: Callable[[], int] | None = None,
     ) -> None:
         self._reactor = reactor
+        numbers = [n for n, gateway in enumerate(gateways, 1) if gateway.lmtp]
+        self._doubts = Doubts(numbers, relay.give_up_seconds, reactor.seconds, now)
         self._count = count
         self._waiting: list[Errand] = []
         self._stopping: Deferred[None] | None = None
@@ -87,10 +92,11 @@ class Courier:
         without a reply in a doubtful report is one whose answer did not come.
         """
         errand = Errand(parcel, len(self._ways))
+        errand.asks = self._doubts.to_ask(parcel)
         if errand.remaining and self._reachable(errand):
             Deferred.fromCoroutine(self._admit(errand))
         else:
-            errand.conclude()
+            self._conclude(errand)
         return errand.done
 
     def stop(self) -> Deferred[None]:
@@ -104,7 +110,7 @@ class Courier:
             self._stop_timer = self._reactor.callLater(_STOP, self._abort)
             waiting, self._waiting = self._waiting, []
             for errand in waiting:
-                errand.conclude()
+                self._conclude(errand)
             for way in self._ways:
                 way.stop(abort=False)
             self.changed()
@@ -119,24 +125,35 @@ class Courier:
     def work(self, way: Way) -> Errand | None:
         """Return the errand that has waited longest among those for this gateway."""
         for number, errand in enumerate(self._waiting):
-            if way.number not in errand.tried:
+            if errand.wants(way.number):
                 return self._waiting.pop(number)
         return None
 
     def finished(self, way: Way, errand: Errand) -> None:
         """Take an errand for which this gateway has done what it will."""
-        errand.tried.add(way.number)
+        if errand.underway:
+            self.doubtful(way, errand)
+            return
+        if way.number in errand.asks:
+            errand.asks.discard(way.number)
+            self._doubts.cleared(errand.parcel.item, way.number)
+        else:
+            errand.tried.add(way.number)
         self._onward(errand)
 
-    def doubtful(self, errand: Errand) -> None:
+    def doubtful(self, way: Way, errand: Errand) -> None:
         """Conclude: another try may send it twice."""
         self._count("doubtful")
+        self._doubts.add(errand.parcel.item, way.number)
         errand.conclude(doubtful=True)
 
     def returned(self, way: Way, errand: Errand, *, stale: bool) -> None:
         """Take back an errand, for another gateway or a new connection."""
         if not stale:
-            errand.tried.add(way.number)
+            if way.number in errand.asks:
+                self._can_not_ask(errand, {way.number})
+            else:
+                errand.tried.add(way.number)
         self._onward(errand)
 
     def changed(self) -> None:
@@ -168,12 +185,21 @@ class Courier:
             self._waiting.insert(0, errand)
             self._dispatch()
         else:
-            errand.conclude()
+            self._conclude(errand)
 
     def _reachable(self, errand: Errand) -> bool:
-        return any(
-            not way.away and way.number not in errand.tried for way in self._ways
-        )
+        """Whether somebody is there to be asked, or to be sent it."""
+        away = {way.number for way in self._ways if way.away}
+        self._can_not_ask(errand, errand.asks & away)
+        return any(not way.away and errand.wants(way.number) for way in self._ways)
+
+    def _can_not_ask(self, errand: Errand, gateways: set[int]) -> None:
+        """Do without an answer, but where we know that there is something to ask."""
+        errand.asks -= gateways - self._doubts.about(errand.parcel.item)
+
+    def _conclude(self, errand: Errand) -> None:
+        """Report what was heard; who could not be asked may still have it."""
+        errand.conclude(doubtful=bool(errand.asks and errand.remaining))
 
     def _dispatch(self) -> None:
         """Give out what waits; what is called from within is done by the same loop."""
@@ -194,14 +220,14 @@ class Courier:
         """Conclude what no gateway is left for."""
         for errand in [one for one in self._waiting if not self._reachable(one)]:
             self._waiting.remove(errand)
-            errand.conclude()
+            self._conclude(errand)
 
     def _give_out(self) -> bool:
         """Use one connection, or make one; False when there is nothing to be done."""
         if sum(way.hoped_for for way in self._ways) >= len(self._waiting):
             return False
         for way in list(self._ways):
-            if all(way.number in errand.tried for errand in self._waiting):
+            if not any(errand.wants(way.number) for errand in self._waiting):
                 continue
             dialogue = way.free()
             if dialogue is None and not way.spare:

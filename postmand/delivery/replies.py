@@ -19,6 +19,7 @@ _REPLY_OCTETS = 16_384
 _TEXT = 300
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ \t-])(.*))?", re.DOTALL)
+_REMEMBERED = re.compile(rb"<([^<>]+)> ([2-5][0-9][0-9]) (.*)", re.DOTALL)
 _ENHANCED = re.compile(rb"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?=[ \t]|$)")
 _UNPRINTABLE = re.compile(rb"[^\x20-\x7e]+")
 _SPACES = re.compile(rb"\s+")
@@ -77,6 +78,11 @@ class ReplyScan:
         self._lines: list[bytes] = []
         self._octets = 0
 
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a reply came that is not whole yet."""
+        return bool(self._rest or self._lines)
+
     def feed(self, data: bytes) -> list[Answer]:
         """Return the replies that `data` completes, up to the fault if there is one."""
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -117,6 +123,19 @@ class ReplyScan:
         if self._lines and int(match[1]) != self._code:  # RFC 5321 4.2.1
             return "reply-of-two-codes"
         return ""
+
+
+def remembered(answer: Answer) -> list[tuple[bytes, Reply]]:
+    """Return what a gateway of ours remembers: lines `<recipient> code enhanced text`.
+
+    A line that is none is passed over.
+    """
+    found = []
+    for line in answer.lines:
+        match = _REMEMBERED.fullmatch(line)
+        if match is not None:
+            found.append((match[1], Answer(int(match[2]), (match[3],)).reply()))
+    return found
 
 
 def extensions(answer: Answer) -> dict[bytes, bytes]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from postmand.delivery.errand import Stage, gateways_own
+from postmand.delivery.replies import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +75,34 @@ class Transaction:
             self.errand.hear(recipient, stage, answer)
 
 
+class Inquiry(Transaction):
+    """What became of an errand at an earlier try: no transaction, but one's place."""
+
+    @property
+    def burst(self) -> bytes:
+        """The question."""
+        return self.mail
+
+    @property
+    def replies(self) -> int:
+        """How many replies it gets."""
+        return 1
+
+    def hear_memory(self, answer: Answer) -> None:
+        """Take the answer; one that is no 250 knows nothing."""
+        self.heard = True
+        if answer.code == 250:
+            for recipient, reply in remembered(answer):
+                self.errand.recall(recipient, reply)
+
+
+def inquire(errand: Errand, offered: Mapping[bytes, bytes]) -> Inquiry | None:
+    """Return the question for an errand; None where it can not be asked."""
+    if b"XASK" not in offered:
+        return None
+    return Inquiry(errand, b"XASK %s\r\n" % errand.transaction, [])
+
+
 def begin(errand: Errand, offered: Mapping[bytes, bytes]) -> Transaction | None:
     """Return the transaction for what remains of an errand; None if nothing does.
 
@@ -96,4 +125,6 @@ def begin(errand: Errand, offered: Mapping[bytes, bytes]) -> Transaction | None:
         mail += b" BODY=8BITMIME"
     if errand.beyond_ascii and b"SMTPUTF8" in offered:  # RFC 6531
         mail += b" SMTPUTF8"
+    if b"XASK" in offered:  # a gateway of ours, which remembers the name
+        mail += b" ENVID=%s" % errand.transaction
     return Transaction(errand, mail + b"\r\n", asked)

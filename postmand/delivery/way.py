@@ -10,7 +10,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from postmand.delivery.dialogue import Dialogue
-from postmand.delivery.link import Pinned
+from postmand.link import Pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,6 +160,10 @@ class Way:
         """Give it the next errand, unless the gateway is left aside."""
         return None if self.away else self._dispatch.work(self)
 
+    def asks(self, errand: Errand) -> bool:
+        """Whether the gateway is asked what became of the errand."""
+        return self.number in errand.asks
+
     def finished(self, errand: Errand) -> None:
         """Pass on an errand that was answered; the gateway works."""
         if not self.away and self._failures:
@@ -171,7 +175,7 @@ class Way:
 
     def doubtful(self, errand: Errand) -> None:
         """Pass on an errand whose answer will not come."""
-        self._dispatch.doubtful(errand)
+        self._dispatch.doubtful(self, errand)
 
     def returned(self, errand: Errand, *, stale: bool) -> None:
         """Pass on an errand that has to go another way."""

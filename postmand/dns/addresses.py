@@ -107,17 +107,6 @@ def embedded(address: Address) -> tuple[IPv4Address, ...]:
     )[:1]
 
 
-def plain(text: str) -> str:
-    """Return an address in its shortest form, a mapped IPv4 one as IPv4.
-
-    ValueError for what is no address.
-    """
-    address = ip_address(text)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(address)
-
-
 def _within(forms: Iterable[Address], networks: Iterable[Network]) -> bool:
     return any(form in network for network in networks for form in forms)
 

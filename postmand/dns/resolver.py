@@ -23,7 +23,7 @@ from twisted.internet.defer import (
     ensureDeferred,
     succeed,
 )
-from twisted.internet.error import TimeoutError as SilenceError
+from twisted.internet.defer import TimeoutError as SilenceError
 from zope.interface import implementer
 
 from postmand.dns.wire import PAYLOAD, Server, by_tcp, by_udp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,8 @@ import dns.exception
 import dns.message
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as SilenceError
 from twisted.internet.error import CannotListenError
-from twisted.internet.error import TimeoutError as SilenceError
 from twisted.internet.protocol import ClientFactory, DatagramProtocol, Protocol
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ PAYLOAD = 1_232
 # So many wrong replies to one question are a guesser at work.
 _MOST_WRONG = 16
 _LENGTH = struct.Struct("!H")
+# With a port, an IPv6 address stands in brackets.
+_NAMED = re.compile(
+    r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 def _address(text: str) -> str:
@@ -52,12 +57,11 @@ class Server:
 
         ValueError for anything else.
         """
-        host, colon, port = text.rpartition(":")
-        if not colon or (":" in host and not host.startswith("[")):
-            host, port = text, "53"
-        if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
-            raise ValueError("a resolver is named like 127.0.0.1:53 or [::1]:53")
-        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+        named = _NAMED.fullmatch(text)
+        port = int(named["port"] or 53) if named else 53
+        if not 0 < port < 65_536:
+            raise ValueError("a port is a number from 1 to 65535")
+        return cls((named["v6"] or named["v4"]) if named else text, port)
 
     @property
     def interface(self) -> str:

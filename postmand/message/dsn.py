@@ -111,14 +111,13 @@ def bounce(
         raise ValueError("a bounce without a failure")
     returned = _returned(header)
     original = dict(returned)
-    mime, text = answers.text_part(_words(failures, original.get(b"Subject", b"")))
-    status = _status(failures, host_name)
-    parts = (
-        headers.write(mime) + text,
-        headers.write(_status_mime(status)) + status,
-        headers.write(_RETURNED_MIME) + headers.write(returned),
+    mime, body = report(
+        _words(failures, original.get(b"Subject", b"")),
+        failures,
+        returned,
+        host_name=host_name,
+        rng=rng,
     )
-    boundary = _boundary(parts, rng)
     thread = headers.message_id(original.get(b"Message-ID"))
     block = answers.letter_header(
         to,
@@ -127,10 +126,35 @@ def bounce(
         date=date,
         message_id=message_id,
         in_reply_to=border.home_id(thread) if thread else None,
-        mime=_report_mime(boundary, status),
+        mime=mime,
     )
+    return block, body
+
+
+def report(
+    words: str,
+    failures: Sequence[Failure],
+    returned: Sequence[Field],
+    *,
+    host_name: bytes,
+    rng: Random,
+) -> tuple[list[Field], bytes]:
+    """Return the MIME fields and the body of a report (RFC 3464).
+
+    `words` is its text for people; `returned` are fields of what is reported on.
+    """
+    text_mime, text = answers.text_part(words)
+    status = _status(failures, host_name)
+    parts = [
+        headers.write(text_mime) + text,
+        headers.write(_status_mime(status)) + status,
+    ]
+    if returned:
+        parts.append(headers.write(_RETURNED_MIME) + headers.write(returned))
+    boundary = _boundary(parts, rng)
     pieces = [b"--%s\r\n%s\r\n" % (boundary, part) for part in parts]
-    return block, b"".join([*pieces, b"--%s--\r\n" % boundary])
+    pieces.append(b"--%s--\r\n" % boundary)
+    return _report_mime(boundary, status), b"".join(pieces)
 
 
 def _returned(header: bytes) -> list[Field]:

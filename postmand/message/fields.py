@@ -64,8 +64,8 @@ def submitted(header: Header, identity: Identity, threads: Threads) -> Iterator[
     copies = _addresses(b"Cc", header, identity)
     if copies:
         yield b"Cc", copies
-    yield _subject(header)
-    yield from _thread(header, threads)
+    yield subject(header)
+    yield from thread(header, threads)
 
 
 def forwarded(header: Header, identity: Identity, threads: Threads) -> Iterator[Field]:
@@ -78,19 +78,21 @@ def forwarded(header: Header, identity: Identity, threads: Threads) -> Iterator[
         if addresses:
             yield name, addresses
     if header.first(b"subject") is not None:
-        yield _subject(header)
+        yield subject(header)
     own_id = threads.translated(header.ids(b"message-id"))
     if own_id:
         yield b"Message-ID", own_id[0]
-    yield from _thread(header, threads)
+    yield from thread(header, threads)
 
 
-def _subject(header: Header) -> Field:
+def subject(header: Header) -> Field:
+    """Return the Subject field, empty where there was none."""
     text = encoded.decode_words(header.first(b"subject") or b"")
     return b"Subject", fold(b"Subject", encoded.words(text))
 
 
-def _thread(header: Header, threads: Threads) -> Iterator[Field]:
+def thread(header: Header, threads: Threads) -> Iterator[Field]:
+    """Yield In-Reply-To and References, with those ids that may stay."""
     for name, key in _THREAD:
         ids = threads.translated(header.ids(key))
         if ids:

@@ -97,10 +97,10 @@ def wash(
         (b"MIME-Version", b"1.0"),
         *written.fields,
     )
-    return Washed(head, _chunks(written.chunks))
+    return Washed(head, chunked(written.chunks))
 
 
-def _chunks(chunks: list[bytes]) -> tuple[bytes, ...]:
+def chunked(chunks: list[bytes]) -> tuple[bytes, ...]:
     """Join what is small: a short body is one chunk."""
     if sum(map(len, chunks)) <= _ONE_CHUNK:
         return (b"".join(chunks),) if chunks else ()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from postmand.config import Limits
 
+Running = Coroutine[Any, Any, None] | None
+"""How a line is carried out: at once, or in a while."""
+
 # What a browser says: a web page can make one POST to a port on loopback, and the body
 # would be read as commands.
 _HTTP = (
@@ -85,9 +88,18 @@ class Dialogue(Protocol, TimeoutMixin):
         """Return the first line, without CRLF."""
         raise NotImplementedError
 
-    def command(self, line: bytes) -> Coroutine[Any, Any, None] | None:
+    def command(self, line: bytes) -> Running:
         """Carry out one line (without its line end)."""
         raise NotImplementedError
+
+    def bare_line(self, line: bytes) -> Running:
+        """Carry out one line that ended with LF alone; a subclass may refuse it."""
+        return self.command(line)
+
+    def greet(self) -> None:
+        """Say the first line; a subclass may let the peer wait for it."""
+        self.send(self.greeting())
+        self.flush()
 
     def say_too_long(self) -> None:
         """Tell the peer that a line was over `limits.line_bytes`."""
@@ -145,8 +157,7 @@ class Dialogue(Protocol, TimeoutMixin):
         self._outbox = Outbox(self.transport)
         self.transport.registerProducer(self, True)
         self.patience(self.limits.login_seconds)
-        self.send(self.greeting())
-        self.flush()
+        self.greet()
 
     def connectionLost(self, reason: Failure | None = None) -> None:  # noqa: ARG002
         """Drop everything. A command that has begun is carried to its end."""
@@ -325,7 +336,10 @@ class Dialogue(Protocol, TimeoutMixin):
                 self.close(abort=True)
                 return
             self.heard()
-            self._run(line[:-1] if line.endswith(b"\r") else line)
+            if line.endswith(b"\r"):
+                self._run(self.command, line[:-1])
+            else:
+                self._run(self.bare_line, line)
 
     def _give_way(self) -> None:
         """Let other sessions have their turn before the rest of a long pipeline."""
@@ -344,9 +358,9 @@ class Dialogue(Protocol, TimeoutMixin):
             else:
                 self.transport.resumeProducing()
 
-    def _run(self, line: bytes) -> None:
+    def _run(self, carry_out: Callable[[bytes], Running], line: bytes) -> None:
         try:
-            running = self.command(line)
+            running = carry_out(line)
         except Exception as error:
             log_fault(self.log, "a command failed", error)
             self.say_fault()

@@ -33,9 +33,13 @@ class DialogueFactory(Factory):
         """Make a session. `peer` tells one peer from another and is never written."""
         raise NotImplementedError
 
+    def key(self, address: IAddress | None) -> str:
+        """Return what the connections of one peer are counted by."""
+        return peer_key(address)
+
     def buildProtocol(self, addr: IAddress | None) -> Dialogue | None:
         """Make a session, or none: then the connection is closed at once."""
-        peer = peer_key(addr)
+        peer = self.key(addr)
         if (
             self._open >= self.limits.connections
             or self._peers[peer] >= self.limits.connections_per_peer

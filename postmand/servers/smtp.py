@@ -6,16 +6,17 @@ rules. Nothing a client says of itself, its EHLO name first of all, is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from attrs import define, field
 
 from postmand.message.address import Address, AddressError, parse_path
 from postmand.queue.spool import Spool
 from postmand.rules.verdict import Verdict
-from postmand.servers.dialogue import Dialogue
+from postmand.servers.dialogue import Dialogue, Running
 from postmand.servers.intake import TOO_LARGE, Intake
+from postmand.servers.parameters import declared_size
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from postmand.config import Limits
     from postmand.counts import Counts
 
-Answer = Coroutine[Any, Any, None] | None
+Answer = Running
 Accepted = TypeVar("Accepted")
 
 # A large body is taken in large pieces: each costs a turn of the reactor.
@@ -111,6 +112,10 @@ class ESMTP(Dialogue, Generic[Accepted]):
     ) -> Verdict | None:
         """Keep the message for all its recipients; None means: kept, on disk."""
         raise NotImplementedError
+
+    def unreadable(self, keyword: bytes) -> Verdict:  # noqa: ARG002 - a subclass's
+        """Return what is said of a path (of `FROM:` or `TO:`) that is no address."""
+        return BAD_ADDRESS
 
     def dropped(self) -> None:
         """Learn that a transaction ended, and that nothing of it will be accepted."""
@@ -225,8 +230,9 @@ class ESMTP(Dialogue, Generic[Accepted]):
         if path is None:
             return
         sender, parameters = path
-        size = self._mail_parameters(parameters)
-        if size is None:
+        size = declared_size(parameters)
+        if isinstance(size, Verdict):
+            self.protest(size.code, size.enhanced, size.text)
             return
         verdict = TOO_LARGE if size > self.max_message_bytes else None
         verdict = verdict or self.sender_verdict(sender)
@@ -248,28 +254,8 @@ class ESMTP(Dialogue, Generic[Accepted]):
         try:
             return parse_path(argument[len(keyword) :])
         except AddressError:
-            self.refuse(BAD_ADDRESS)
+            self.refuse(self.unreadable(keyword))
             return None
-
-    def _mail_parameters(self, parameters: dict[bytes, bytes | None]) -> int | None:
-        """Return the declared size (0 for none); answer and return None for a fault."""
-        size = 0
-        for name, value in parameters.items():
-            if name == b"SIZE" and value and value.isdigit() and len(value) <= 20:
-                size = int(value)  # RFC 1870
-            elif name == b"BODY" and (value or b"").upper() in (b"7BIT", b"8BITMIME"):
-                pass  # RFC 6152
-            elif name == b"SMTPUTF8" and value is None:
-                pass  # RFC 6531
-            elif name == b"AUTH" and value:
-                pass  # RFC 4954 5: we vouch for nobody but the login
-            elif name in (b"SIZE", b"BODY", b"SMTPUTF8", b"AUTH"):
-                self.protest(501, "5.5.4", f"{name.decode()} has a wrong value")
-                return None
-            else:
-                self.protest(555, "5.5.4", "A parameter is not recognised")
-                return None
-        return size
 
     def _rcpt(self, argument: bytes) -> Answer:
         transaction = self.transaction

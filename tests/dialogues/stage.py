@@ -1,4 +1,4 @@
-"""Both servers on a stage: real protocols and post office, no socket, no disk, no time.
+"""The servers on a stage: real protocols and post office, no socket, no disk, no time.
 
 The wiring is the node's own with a store in memory. A `pace` says how things arrive:
 `prompt` answers at once, `late` lets every look into the store take a while, `dribble`
@@ -21,16 +21,25 @@ from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from postmand.config import Accounts, Config, Limits, Mailboxes, Pop3, Submission
+from postmand.config import (
+    Accounts,
+    Config,
+    Exchange,
+    Limits,
+    Mailboxes,
+    Pop3,
+    Submission,
+)
 from postmand.counts import Counts
 from postmand.interfaces import Copy, Member
-from postmand.node import _office_settings
+from postmand.mailhost import _office_settings
 from postmand.postoffice import Maildrop, PostOffice, Submitter
 from postmand.queue.spool import Memory, Spool
 from postmand.servers.cred import Checker, Gate, Realm
 from postmand.servers.pop3 import IMaildrop, Pop3Factory
 from postmand.servers.submission import ISubmitter, SubmissionFactory
 from tests.contracts.memory import MemoryStore
+from tests.dialogues.internet import exchange
 
 PACES = ("prompt", "late", "dribble")
 PASSWORD = "thepassword"
@@ -149,6 +158,7 @@ class Stage:
             accounts=Accounts(),
             aliases={"postmaster": "jondoe"},
             limits=Limits(**settings.get("limits", {})),
+            exchange=Exchange(**{"banner_seconds": 0.0} | settings.get("exchange", {})),
         )
         self.store = MemoryStore(self.config.mailboxes.max_bytes)
         self.members: dict[str, Member] = {}
@@ -200,6 +210,9 @@ class Stage:
                 config.submission, limits, self.clock, new_spool, gate, Counts()
             ),
             "pop3": Pop3Factory(limits, self.clock, gate),
+            "exchange": exchange(
+                config, store, self._seam, new_spool, self._in_thread, self.clock
+            ),
         }
 
     def add(self, name: str) -> None:
@@ -207,7 +220,7 @@ class Stage:
         self.members[name] = self.store.add(name, PASSWORD.encode())
 
     def connect(self, server: str) -> Session:
-        """Open a connection to `smtp` or `pop3`."""
+        """Open a connection to `smtp`, `pop3` or `exchange`."""
         address = IPv4Address("TCP", "127.0.0.1", 31_337)
         return Session(self, self._factories[server].buildProtocol(address))
 

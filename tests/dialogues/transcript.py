@@ -5,7 +5,8 @@ r"""Transcripts: what a client says and what the server must answer, as text fil
     set SECTION KEY NUMBER   a setting: `set limits protocol_errors 3`
     members NAME ...         accounts, all with the password "thepassword"
     letters NAME N           put N letters into a mailbox ("letter 1", ...)
-    session SERVER           connect to `smtp` or `pop3`; sessions count from 1
+    session SERVER           connect to `smtp`, `pop3` or `exchange` (a gateway's, see
+                             internet.py); sessions count from 1
     turn N                   go on with session N
     login NAME               EHLO and AUTH, or USER and PASS
     c: LINE                  the client says a line

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from postmand.delivery.link import new_identity, pin_of
+from postmand.link import new_identity, pin_of
 from tests.conftest import need
 from tests.flow.abroad import (
     MINUTE,

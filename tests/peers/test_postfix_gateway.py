@@ -15,8 +15,8 @@ from twisted.trial.unittest import TestCase
 
 from postmand.config import Gateway, Relay
 from postmand.delivery.gateway import Courier
-from postmand.delivery.link import new_identity, pin_of
 from postmand.internet import Report
+from postmand.link import new_identity, pin_of
 from tests.conftest import need
 from tests.delivery_peer import HEADER, parcel
 from tests.peers.postfix import Postfix, Sink

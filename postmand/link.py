@@ -1,4 +1,4 @@
-"""The link to a gateway: TLS 1.3, each end known by its key and by nothing else.
+"""The link of host and gateway: TLS 1.3, each end known by its key alone.
 
 No authority, no name and no date is trusted: the public key's SHA-256 (of its
 SubjectPublicKeyInfo, RFC 7469 2.4) is what the operator was told, or the handshake
@@ -20,11 +20,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 # The same for everybody, so that a certificate tells its key and nothing more: neither
@@ -92,34 +97,42 @@ def _digest(key: Any) -> str:
     return "sha256/" + base64.b64encode(hashlib.sha256(octets).digest()).decode()
 
 
-@implementer(IOpenSSLClientConnectionCreator)
-class Pinned:
-    """Makes the TLS of one connection. `refused` tells whether the pin was not met."""
+def pin_shown(transport: Any) -> str:
+    """Return the pin of the key that the far end of a TLS transport showed, or ""."""
+    shown = transport.getPeerCertificate()
+    if shown is None:
+        return ""
+    try:
+        return _pin(shown.to_cryptography())
+    except (ValueError, UnsupportedAlgorithm):
+        return ""
 
-    def __init__(self, identity: bytes, pin: str) -> None:
-        self.refused = False
-        self._pin = pin
-        self._context = _context(identity)
+
+class _Judging:
+    """One end's TLS: whether the other's key will do is asked at each handshake."""
+
+    def __init__(self, identity: bytes, method: int) -> None:
+        self._context = _context(identity, method)
         self._context.set_verify(
             SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify
         )
         self._context.set_info_callback(self._stage)
 
-    def clientConnectionForTLS(
-        self, tlsProtocol: TLSMemoryBIOProtocol
-    ) -> SSL.Connection:
-        """Return a connection that trusts the pinned key alone."""
+    def judge(self, pin: str) -> bool:
+        """Tell whether a pin is one that we know; must not raise."""
+        raise NotImplementedError
+
+    def _connection(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
-        connection.set_app_data(tlsProtocol)
+        connection.set_app_data(protocol)
         return connection
 
     def _meets(self, certificate: x509.Certificate) -> bool:
         try:
-            met = hmac.compare_digest(_pin(certificate), self._pin)
+            pin = _pin(certificate)
         except (ValueError, UnsupportedAlgorithm):
-            met = False  # a key nobody could have pinned; OpenSSL must see no exception
-        self.refused = self.refused or not met
-        return met
+            pin = ""  # a key nobody could have pinned; OpenSSL must see no exception
+        return self.judge(pin)
 
     def _verify(
         self, _: SSL.Connection, shown: Any, _error: int, depth: int, _ok: int
@@ -133,12 +146,57 @@ class Pinned:
             return
         shown = connection.get_peer_certificate(as_cryptography=True)
         if shown is None or not self._meets(shown):
-            self.refused = True
+            self.judge("")
             connection.get_app_data().failVerification(Failure(PinError()))
 
 
-def _context(identity: bytes) -> SSL.Context:
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+@implementer(IOpenSSLClientConnectionCreator)
+class Pinned(_Judging):
+    """Makes the TLS of one connection. `refused` tells whether the pin was not met."""
+
+    def __init__(self, identity: bytes, pin: str) -> None:
+        super().__init__(identity, SSL.TLS_CLIENT_METHOD)
+        self.refused = False
+        self._pin = pin
+
+    def clientConnectionForTLS(
+        self, tlsProtocol: TLSMemoryBIOProtocol
+    ) -> SSL.Connection:
+        """Return a connection that trusts the pinned key alone."""
+        return self._connection(tlsProtocol)
+
+    def judge(self, pin: str) -> bool:
+        """Tell whether it is the pinned one."""
+        met = hmac.compare_digest(pin, self._pin)
+        self.refused = self.refused or not met
+        return met
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Admitting(_Judging):
+    """Makes the TLS of a server's connections: who shows a known key is let in.
+
+    `knows` is asked for a pin at every handshake, and must not raise: who is shut out
+    is out at the next one. No session is resumed, so each shows its key.
+    """
+
+    def __init__(self, identity: bytes, knows: Callable[[str], bool]) -> None:
+        super().__init__(identity, SSL.TLS_SERVER_METHOD)
+        self._knows = knows
+
+    def serverConnectionForTLS(
+        self, tlsProtocol: TLSMemoryBIOProtocol
+    ) -> SSL.Connection:
+        """Return a connection that lets in who is known."""
+        return self._connection(tlsProtocol)
+
+    def judge(self, pin: str) -> bool:
+        """Tell whether a pin is known; what could not be read as a key is not."""
+        return bool(pin) and self._knows(pin)
+
+
+def _context(identity: bytes, method: int) -> SSL.Context:
+    context = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     blocks = {match[1]: match[0] + b"\n" for match in _BLOCK.finditer(identity)}
@@ -146,4 +204,5 @@ def _context(identity: bytes) -> SSL.Context:
     context.use_certificate(x509.load_pem_x509_certificate(blocks[b"CERTIFICATE"]))
     context.use_privatekey(key)  # type: ignore[arg-type]
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET)
     return context

@@ -1,0 +1,236 @@
+"""What lies in the sealed spool is brought to the mail host, until it has been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from attrs import define
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from postmand.faults import log_fault
+from postmand.interfaces import IChunks
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
+
+    from postmand.delivery.host import Host
+
+# What the host has not taken after five days, nobody waits for any more.
+_KEEP = 5 * 86_400.0
+# Between tries of one crate: seconds, doubled with each. It was the host's word, or
+# the link went: then what comes next is soon known.
+_GAP = 60.0
+_SHORT_GAP = 4.0
+_LONGEST_GAP = 3_600.0
+# How often it is looked what there is to do, in seconds.
+_LOOK = 5.0
+_PIECE = 65_536
+
+InThread = Callable[..., "Deferred[Any]"]
+
+
+class Lying(Protocol):
+    """A crate in the spool: since when (seconds since 1970-01-01 UTC), and its size."""
+
+    @property
+    def since(self) -> float: ...  # noqa: D102
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def octets(self) -> int: ...  # noqa: D102
+
+
+class Spool(Protocol):
+    """Sealed crates on disk. Its methods may block, `waiting` alone does not."""
+
+    def waiting(self) -> Sequence[Lying]:
+        """Return what lies there, the oldest first."""
+
+    def read(self, name: str) -> BinaryIO:
+        """Open a crate for reading."""
+
+    def remove(self, name: str) -> None:
+        """Remove a crate."""
+
+
+@define
+class _Tries:
+    """How a crate fared so far."""
+
+    count: int = 0
+    next: float = float("-inf")
+
+
+class Forwarding:
+    """Brings the crates of a spool to the host, the oldest first.
+
+    A crate goes when the host has taken it, or never will (5xx), or when it has lain
+    there for five days; what it held nobody here knows. Until then it is tried, after
+    growing gaps. `wall` tells its age. `count` is told of "forwarded", "crate-refused",
+    "crate-expired" and "crate-unread".
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        spool: Spool,
+        host: Host,
+        *,
+        wall: Callable[[], float],
+        reactor: IReactorTime,
+        rng: Random,
+        in_thread: InThread,
+        count: Callable[[str], None],
+    ) -> None:
+        self._spool = spool
+        self._host = host
+        self._wall = wall
+        self._reactor = reactor
+        self._rng = rng
+        self._in_thread = in_thread
+        self._count = count
+        self._tries: dict[str, _Tries] = {}
+        self._underway: dict[str, Deferred[None]] = {}
+        self._timer: IDelayedCall | None = None
+        self._running = False
+
+    def start(self) -> None:
+        """Begin to look for crates."""
+        self._running = True
+        self.wake()
+
+    def stop(self) -> Deferred[None]:
+        """Begin with no crate any more; fire when those underway are settled.
+
+        Stop the host beside it: that ends what would take long.
+        """
+        self._running = False
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        return gatherResults(list(self._underway.values())).addBoth(lambda _: None)
+
+    def wake(self) -> None:
+        """Look now: a crate was put there, or one has been settled."""
+        if not self._running:
+            return
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        look = _LOOK * self._rng.uniform(0.5, 1.5)
+        self._timer = self._reactor.callLater(look, self.wake)
+        waiting = self._spool.waiting()
+        if len(self._tries) > len(waiting):
+            self._forget({one.name for one in waiting})
+        for crate in waiting:
+            if len(self._underway) >= self._host.carries:
+                return
+            if self._due(crate):
+                self._begin(crate)
+
+    def _forget(self, names: set[str]) -> None:
+        for name in self._tries.keys() - names:
+            del self._tries[name]
+
+    def _due(self, crate: Lying) -> bool:
+        """Tell whether something is to be done with a crate now."""
+        if crate.name in self._underway:
+            return False
+        tries = self._tries.get(crate.name, _Tries())
+        if self._reactor.seconds() < tries.next:
+            return False
+        return self._expired(crate) or not self._host.away
+
+    def _expired(self, crate: Lying) -> bool:
+        return self._wall() - crate.since > _KEEP
+
+    def _begin(self, crate: Lying) -> None:
+        done: Deferred[None] = Deferred()
+        self._underway[crate.name] = done
+        going = Deferred.fromCoroutine(self._settle(crate))
+        going.addErrback(partial(self._broken, crate))
+        going.addBoth(self._settled, crate, done)
+
+    async def _settle(self, crate: Lying) -> None:
+        """Try once, and do what follows from the answer."""
+        if self._expired(crate):
+            self._count("crate-expired")
+            await self._in_thread(self._spool.remove, crate.name)
+            return
+        begin = partial(_FromDisk, self._spool, crate.name, self._in_thread)
+        reply = await self._host.carry(crate.octets, begin)
+        if reply.delivered or reply.permanent:
+            self._count("forwarded" if reply.delivered else "crate-refused")
+            await self._in_thread(self._spool.remove, crate.name)
+        else:
+            # 4.4.x: the network's trouble (RFC 3463 3.5).
+            link = reply.enhanced.startswith("4.4.")
+            self._later(crate, _SHORT_GAP if link else _GAP)
+
+    def _later(self, crate: Lying, gap: float = _GAP) -> None:
+        tries = self._tries.setdefault(crate.name, _Tries())
+        gap = min(gap * 2 ** min(tries.count, 16), _LONGEST_GAP)
+        tries.count += 1
+        tries.next = self._reactor.seconds() + gap * self._rng.uniform(0.5, 1.5)
+
+    def _broken(self, crate: Lying, fault: Failure) -> None:
+        """The disk failed, or the fault is ours: the others go on."""
+        if fault.check(FileNotFoundError):
+            return  # another took it there, and removed it
+        log_fault(self.log, "a sealed crate could not be forwarded", fault)
+        self._count("crate-unread")
+        self._later(crate)
+
+    def _settled(self, _: object, crate: Lying, done: Deferred[None]) -> None:
+        del self._underway[crate.name]
+        done.callback(None)
+        # Not from within: of many that are refused at once each would go deeper.
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(0)
+
+
+@implementer(IChunks)
+class _FromDisk:
+    """A crate read piece by piece, in threads."""
+
+    def __init__(self, spool: Spool, name: str, in_thread: InThread) -> None:
+        self._spool = spool
+        self._name = name
+        self._in_thread = in_thread
+        self._file: BinaryIO | None = None
+        self._reading = False
+        self._closed = False
+
+    def next(self) -> Deferred[bytes]:
+        """Fire with the next piece, b"" at the end and after close()."""
+        if self._closed:
+            return succeed(b"")
+        self._reading = True
+        return self._in_thread(self._read).addBoth(self._done)
+
+    def close(self) -> None:
+        """Let go of the file; a piece that is being read comes to its end first."""
+        self._closed = True
+        if not self._reading and self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+
+    def _read(self) -> bytes:
+        if self._file is None:
+            self._file = self._spool.read(self._name)
+        return self._file.read(_PIECE)
+
+    def _done(self, piece: Any) -> Any:
+        self._reading = False
+        if self._closed:
+            self.close()
+        return piece

@@ -1,0 +1,142 @@
+"""The wiring of a mail host: members' mail in and out, and what is kept of it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from twisted.application.internet import TimerService
+from twisted.cred.portal import Portal
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.threads import deferToThread
+
+from postmand.abroad import entrance, node_keys, way
+from postmand.config import Config, ConfigError
+from postmand.message.limits import Limits as MessageLimits
+from postmand.postoffice import Maildrop, OfficeSettings, PostOffice, Submitter
+from postmand.rules.routing import Routing
+from postmand.servers.cred import Checker, Gate, Realm
+from postmand.servers.maildrop import IMaildrop
+from postmand.servers.pop3 import Pop3Factory
+from postmand.servers.submission import ISubmitter, SubmissionFactory
+from postmand.services import OnStop, StoreReactor, Threads
+from postmand.site import Parts, Site
+from postmand.store.database import StoreInUseError
+from postmand.store.nodekeys import NodeKeys
+from postmand.store.opening import Store, open_store
+from postmand.store.settings import Settings
+from postmand.store.upgrade import NewerSchemaError
+
+
+def parts(site: Site) -> Parts:
+    """Wire a mail host. Opens the store, which blocks. Raises ConfigError."""
+    config, limits, reactor = site.config, site.config.limits, site.reactor
+    store_reactor = StoreReactor(reactor.callFromThread, site.clocks.wall)
+    store, keys = _store(config, store_reactor)
+    argon2 = Threads(limits.argon2_threads, reactor, "argon2", niceness=10)
+    out = way(site, store, keys) if keys else None
+    office = PostOffice(
+        _office_settings(config),
+        store.accounts,
+        store.mailboxes,
+        store.threads,
+        seconds=site.clocks.wall,
+        random=site.random,
+        in_thread=site.washing,
+        abroad=out.office if out else None,
+    )
+    checker = Checker(
+        store.accounts,
+        store.keyring,
+        argon2,
+        reactor,
+        config.accounts,
+        limits,
+        site.random,
+    )
+    factories: dict[str, IProtocolFactory] = _servers(site, office, checker)
+    if config.inbound is not None:
+        if keys is None or out is None:
+            raise ConfigError(
+                f"{config.source}: [inbound]: no gateway may come in; add [[gateways]]"
+            )
+        factories["inbound"] = entrance(site, config.inbound, office, keys, out)
+    return Parts(
+        factories,
+        below=[OnStop(lambda: deferToThread(store.close)), argon2],
+        above=[
+            *([out.running] if out else []),
+            TimerService(60.0, checker.forget),
+            TimerService(86_400.0, store.forget),
+        ],
+        pool=(lambda: out.pool.waiting) if out else (lambda: 0),
+    )
+
+
+def _servers(
+    site: Site, office: PostOffice, checker: Checker
+) -> dict[str, IProtocolFactory]:
+    config, limits, reactor = site.config, site.config.limits, site.reactor
+    avatars = {
+        ISubmitter: lambda member: Submitter(office, member),
+        IMaildrop: lambda member: Maildrop(office, member),
+    }
+    gate = Gate(Portal(Realm(avatars), [checker]), config.domains)
+    factories: dict[str, IProtocolFactory] = {}
+    if config.submission is not None:
+        factories["submission"] = SubmissionFactory(
+            config.submission, limits, reactor, site.new_spool, gate, site.counts
+        )
+    if config.pop3 is not None:
+        factories["pop3"] = Pop3Factory(limits, reactor, gate)
+    return factories
+
+
+def _url(config: Config) -> str:
+    return f"sqlite:///{config.database}"
+
+
+def _opened(config: Config, reactor: StoreReactor) -> tuple[Store, NodeKeys | None]:
+    """Open the node's key, where it needs one, and the store."""
+    keys = node_keys(config, _url(config))
+    settings = Settings.from_config(config)
+    key = None if keys is None else keys.key
+    store = open_store(_url(config), config.state, settings, reactor, node_key=key)
+    return store, keys
+
+
+def _store(config: Config, reactor: StoreReactor) -> tuple[Store, NodeKeys | None]:
+    """Open the store; what the disk has against it becomes one line with the mend."""
+    try:
+        return _opened(config, reactor)
+    except StoreInUseError:
+        where, mend = config.state, "another postmand runs on it; stop that one first"
+    except NewerSchemaError:
+        where, mend = config.database, "a newer postmand wrote it; upgrade this one"
+    except sqlite3.Error as error:
+        where, mend = config.database, f"{error}; restore the file from a backup"
+    except OSError as error:
+        where = error.filename or config.state
+        mend = f"{error.strerror}; make it a directory that this user may write to"
+    elsewhere = config.store.url and not str(where).startswith(str(config.state))
+    key = "[store] url" if elsewhere else "[node] state"
+    raise ConfigError(f"{config.source}: {key}: {where}: {mend}")
+
+
+def _office_settings(config: Config) -> OfficeSettings:
+    host_name = config.submission.host_name if config.submission else "localhost"
+    limits = config.limits
+    return OfficeSettings(
+        host_name=host_name.encode(),
+        mail_domain=config.node.mail_domain.encode(),
+        routing=Routing(config.domains, config.aliases, bool(config.gateways)),
+        message=MessageLimits(
+            header_bytes=limits.header_bytes,
+            fields=limits.header_fields,
+            parts=limits.parts,
+            depth=limits.depth,
+        ),
+        mailbox_bytes=config.mailboxes.max_bytes,
+        copies_bytes=limits.copies_bytes,
+        inline_bytes=limits.inline_bytes,
+        wash_memory=limits.wash_memory,
+    )

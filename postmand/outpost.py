@@ -1,0 +1,307 @@
+"""The wiring of a gateway: built where the configuration has [exchange] and [link]."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.internet import TimerService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
+
+from postmand.config import Config, ConfigError, Exchange, Exit, Link
+from postmand.delivery.callout import Caller
+from postmand.delivery.dialling import tcp
+from postmand.delivery.exit import Exit as Delivery
+from postmand.delivery.forwarding import Forwarding
+from postmand.delivery.host import Host
+from postmand.delivery.wellknown import PolicyFile
+from postmand.dns.addresses import Networks
+from postmand.dns.blocking import Blocking
+from postmand.dns.resolver import Resolver
+from postmand.dns.wire import Server
+from postmand.gateway_keys import GatewayKeys
+from postmand.link import Admitting
+from postmand.message import spf
+from postmand.message.authentication import Authenticated, authenticate
+from postmand.message.questions import Questions
+from postmand.pairing import PairingError, key_octets
+from postmand.rules.greylist import Greylist, GreylistSettings
+from postmand.servers.blacklists import Blacklists
+from postmand.servers.callout import Callouts, CalloutSettings
+from postmand.servers.domains import Domains
+from postmand.servers.evidence import Evidence, Sources
+from postmand.servers.exchange import Entrance, ExchangeFactory
+from postmand.servers.ledger import Ledger
+from postmand.servers.outgoing import Desk, OutgoingFactory, Settings
+from postmand.servers.reception import Reception, ReceptionSettings
+from postmand.servers.starttls import ServerTls
+from postmand.servers.within import Within
+from postmand.site import Parts, Site
+from postmand.store import crates
+from postmand.store.sealed_spool import SealedSpool
+
+if TYPE_CHECKING:
+    pass
+
+_SERVER = re.compile(r"\[?([0-9A-Fa-f:.]+?)\]?:([0-9]{1,5})")
+# How much SPF may ask of the DNS (RFC 7208 4.6.4), and for how many seconds.
+_SPF_QUESTIONS, _SPF_SECONDS = 40, 15.0
+# A process's own marks: greylist and callouts remember nothing over a restart.
+_MARK_BYTES = 32
+_SWEEP_SECONDS = 60.0
+
+
+class Outpost(Service):
+    """What a gateway keeps going beside its servers."""
+
+    def __init__(
+        self, host: Host, forwarding: Forwarding, exit_: Delivery, spool: SealedSpool
+    ) -> None:
+        self._host = host
+        self._forwarding = forwarding
+        self._exit = exit_
+        self._spool = spool
+
+    def startService(self) -> None:
+        """Reach for the host, and bring it what lies sealed."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._host.start()
+        self._forwarding.start()
+
+    def stopService(self) -> Deferred[Any]:
+        """Begin nothing more, and let end what was begun."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        # Side by side: each has its seconds once.
+        stopping = [self._forwarding.stop(), self._host.stop(), self._exit.stop()]
+        for one in stopping:
+            await one
+        self._spool.close()
+
+
+def parts(site: Site) -> Parts:
+    """Wire a gateway. Blocks for its keys; raises ConfigError."""
+    config, reactor, random = site.config, site.reactor, site.random
+    exchange, link, exit_ = _sections(config)
+    keys = GatewayKeys(config)
+    identity = keys.link()
+    resolver = Resolver(reactor, [_server(config, exit_.resolver)], random)
+    networks = Networks(allowed=exit_.allowed_networks)
+    host = Host(
+        link,
+        name=exchange.host_name.encode(),
+        identity=identity,
+        endpoint=clientFromString(reactor, link.host),
+        reactor=reactor,
+        rng=random,
+        count=_count(site),
+    )
+    spool = SealedSpool(
+        config.state / "sealed", exchange.sealed_messages, exchange.sealed_bytes
+    )
+    spool.open()
+    forwarding = Forwarding(
+        spool,
+        host,
+        wall=site.clocks.wall,
+        reactor=reactor,
+        rng=random,
+        in_thread=site.washing,
+        count=_count(site),
+    )
+    delivery = _delivery(site, exchange, exit_, resolver, networks)
+    greylist = Greylist(_greylist_settings(exchange), os.urandom(_MARK_BYTES))
+    reception = _reception(site, exchange, link, host, resolver, spool, forwarding)
+    entrance = Entrance.of(
+        exchange,
+        config.node,
+        evidence=_evidence(site, exchange, exit_, resolver, networks, greylist),
+        host=host,
+        reception=reception,
+        tls=ServerTls(keys.exchange()),
+    )
+    factories: dict[str, Any] = {
+        "exchange": ExchangeFactory(
+            entrance, config.limits, reactor, site.new_spool, site.counts
+        ),
+        "link": _outgoing(site, exchange, link, exit_, delivery, identity),
+    }
+    sweeping = TimerService(_SWEEP_SECONDS, lambda: greylist.sweep(reactor.seconds()))
+    running = Outpost(host, forwarding, delivery, spool)
+    return Parts(factories, above=[sweeping, running])
+
+
+def _count(site: Site) -> Callable[[str], None]:
+    """Return what counts the words of exit, host's line and forwarding."""
+    return lambda word: site.counts.count("faults", word)
+
+
+def _sections(config: Config) -> tuple[Exchange, Link, Exit]:
+    if config.exchange is None or config.link is None:
+        raise ConfigError(
+            f"{config.source}: a gateway needs [exchange] and [link]; "
+            "postmanctl gateway init writes both"
+        )
+    return config.exchange, config.link, config.exit or Exit()
+
+
+def _server(config: Config, text: str) -> Server:
+    match = _SERVER.fullmatch(text)
+    if match is None:
+        raise ConfigError(
+            f"{config.source}: [exit] resolver: must be an address and a port, as in "
+            '"127.0.0.1:53"'
+        )
+    return Server(match[1], int(match[2]))
+
+
+def _greylist_settings(exchange: Exchange) -> GreylistSettings:
+    return GreylistSettings(
+        wait=float(exchange.greylist_seconds),
+        known=exchange.greylist_days * 86_400.0,
+        domains=exchange.known_good,
+    )
+
+
+def _delivery(
+    site: Site,
+    exchange: Exchange,
+    exit_: Exit,
+    resolver: Resolver,
+    networks: Networks,
+) -> Delivery:
+    dial = tcp(site.reactor)
+    policies = PolicyFile(
+        resolver,
+        public=networks.public,
+        dial=dial,
+        reactor=site.reactor,
+        rng=site.random,
+    )
+    return Delivery(
+        exit_,
+        exchange.host_name,
+        resolver,
+        public=networks.public,
+        dial=dial,
+        fetch=policies.fetch,
+        reactor=site.reactor,
+        rng=site.random,
+        count=_count(site),
+    )
+
+
+def _evidence(
+    site: Site,
+    exchange: Exchange,
+    exit_: Exit,
+    resolver: Resolver,
+    networks: Networks,
+    greylist: Greylist,
+) -> Evidence:
+    reactor = site.reactor
+    blocking = Blocking(resolver, reactor)
+    caller = Caller(exchange.host_name, tcp(reactor), exit_.port, reactor)
+    settings = CalloutSettings(domains=exchange.callout_domains)
+
+    def checked(peer: str, helo: bytes, sender: bytes) -> str:
+        until = reactor.seconds() + _SPF_SECONDS
+        questions = Questions(blocking.asked, reactor.seconds, until, _SPF_QUESTIONS)
+        return spf.check(peer, helo, sender, questions, site.clocks.wall()).result
+
+    return Evidence(
+        Sources(
+            resolver,
+            Domains(resolver, networks.place, reactor),
+            Blacklists(resolver, exchange.blacklists, reactor),
+            Callouts(caller.call, settings, reactor, os.urandom(_MARK_BYTES)),
+            greylist,
+            lambda *facts: site.washing(checked, *facts),
+        ),
+        reactor,
+    )
+
+
+def _reception(
+    site: Site,
+    exchange: Exchange,
+    link: Link,
+    host: Host,
+    resolver: Resolver,
+    spool: SealedSpool,
+    forwarding: Forwarding,
+) -> Reception:
+    limits = site.config.limits
+    blocking = Blocking(resolver, site.reactor)
+    try:
+        public_key = key_octets(link.host_key)
+    except PairingError:
+        raise ConfigError(
+            f"{site.config.source}: [link] host_key: is missing; postmanctl gateway "
+            "pair writes it"
+        ) from None
+
+    async def judged(*facts: Any) -> Authenticated:
+        def judge() -> Authenticated:
+            return authenticate(
+                *facts,
+                ask=blocking.asked,
+                authserv_id=exchange.host_name.encode(),
+                now=site.clocks.wall,
+            )
+
+        judgement: Authenticated = await site.washing(judge)
+        return judgement
+
+    async def keep(sealed: bytes) -> None:
+        await site.washing(spool.add, [sealed])
+        forwarding.wake()
+
+    return Reception(
+        ReceptionSettings(limits.header_bytes, limits.wash_memory, exchange.obey_dmarc),
+        host,
+        judged,
+        lambda crate: b"".join(crates.seal(crate, public_key)),
+        keep,
+        in_thread=site.washing,
+        reactor=site.reactor,
+    )
+
+
+def _outgoing(
+    site: Site,
+    exchange: Exchange,
+    link: Link,
+    exit_: Exit,
+    delivery: Delivery,
+    identity: bytes,
+) -> Any:
+    config, reactor = site.config, site.reactor
+    factory = OutgoingFactory(
+        Settings(
+            exchange.host_name,
+            config.node.internet_domain,
+            config.node.mail_domain,
+            exchange.max_message_bytes,
+            exchange.max_recipients,
+        ),
+        config.limits,
+        reactor,
+        site.new_spool,
+        Desk(
+            Ledger(delivery, exit_.memory_bytes, reactor),
+            site.clocks.wall,
+            site.random,
+            site.washing,
+        ),
+        site.counts,
+    )
+    if not link.host_pin:
+        return factory
+    return Within(Admitting(identity, link.host_pin.__eq__), factory, reactor)

@@ -1,0 +1,236 @@
+"""What becomes of a message from the Internet behind its last dot.
+
+Judged by who signed it, stripped of what relays traced, sealed to the mail host, and
+handed over or kept sealed: nothing that is readable goes from here to a disk or a link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+from twisted.internet.defer import CancelledError
+
+from postmand.inbound import Crate, IHost
+from postmand.interfaces import StoreBusyError
+from postmand.internet import Reply
+from postmand.message.authentication import Authenticated
+from postmand.queue.room import Room
+from postmand.queue.spool import Spool
+from postmand.rules.verdict import Verdict
+from postmand.servers.traces import Letter, letter
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
+
+LOOP = Verdict(
+    "mail-loop", 554, "5.4.6", "Too many hops; the message goes round in a loop"
+)
+HEADER_TOO_LONG = Verdict(
+    "header-too-long", 554, "5.6.0", "The header block is too long; shorten it"
+)
+DMARC = Verdict(
+    "dmarc",
+    550,
+    "5.7.1",
+    "The author's domain asks that mail which fails its DMARC policy is rejected",
+)
+NOT_NOW = Verdict(
+    "not-kept", 451, "4.3.0", "The message can not be kept now; try again later"
+)
+# What the link says for itself (RFC 3463 X.4): there is none, or nobody answers.
+_LINK_AWAY = ("4.4.1", "4.4.2")
+_LINK_BUSY = "4.3.2"
+# More than this and the sender's patience would be spent on the link (RFC 5321
+# 4.5.3.2.6 gives the answer ten minutes): it goes to the disk, and from there.
+_PROMPT_OCTETS = 1_048_576
+# The message, its parts, and what its signatures are checked with.
+_READING = 4
+_LONGEST_TEXT = 200
+
+
+@frozen
+class Origin:
+    """Where a message comes from, for those who judge it: never written, never logged.
+
+    `peer` is the client's address, `helo` what it called itself, `sender` the
+    envelope's (b"" for the null sender).
+    """
+
+    peer: str = field(repr=False)
+    helo: bytes = field(repr=False)
+    sender: bytes = field(repr=False)
+
+
+Authenticate = Callable[
+    [str, bytes, bytes, bytes, Sequence[bytes]], Awaitable[Authenticated]
+]
+"""`message.authentication.authenticate` in a thread: peer, HELO, envelope's sender,
+header block and body."""
+
+
+@frozen
+class ReceptionSettings:
+    """What a reception takes and how long it waits, in octets, hops and seconds."""
+
+    header_bytes: int
+    memory: int
+    obey_dmarc: bool = True
+    hops: int = 50
+    hand_over_seconds: float = 30.0
+
+
+class Reception:
+    """Takes messages over for the mail host. One for a gateway.
+
+    `seal` makes a crate unreadable for all but the host; it blocks. `keep` brings what
+    was sealed to the disk, synced, for the link to hand over later; it fails with
+    StoreBusyError where there is no room. Without `keep` only the host's word counts.
+    """
+
+    def __init__(
+        self,
+        settings: ReceptionSettings,
+        host: IHost,
+        authenticate: Authenticate,
+        seal: Callable[[Crate], bytes],
+        keep: Callable[[bytes], Awaitable[Any]] | None,
+        *,
+        in_thread: Callable[..., Deferred[Any]],
+        reactor: IReactorTime,
+    ) -> None:
+        self._settings = settings
+        self._host = host
+        self._authenticate = authenticate
+        self._seal = seal
+        self._keep = keep
+        self._in_thread = in_thread
+        self._reactor = reactor
+        self._reading = Room(settings.memory)
+        self._sealed = Room(settings.memory)
+
+    async def accept(
+        self, origin: Origin, recipients: Sequence[bytes], spool: Spool
+    ) -> Verdict | None:
+        """Take a message; None means that the host has it or that it is on the disk.
+
+        `recipients` are in the mail domain. A Verdict means that nobody has it.
+        """
+        async with self._reading.of(_READING * spool.size):
+            sealed = await self._crated(origin, tuple(dict.fromkeys(recipients)), spool)
+            if isinstance(sealed, Verdict):
+                return sealed
+            # Under the other room still: what is sealed may not gather in between.
+            waiting = self._sealed.of(len(sealed))
+            await waiting.__aenter__()
+        try:
+            return await self._over(sealed)
+        finally:
+            await waiting.__aexit__(None, None, None)
+
+    async def _crated(
+        self, origin: Origin, recipients: tuple[bytes, ...], spool: Spool
+    ) -> bytes | Verdict:
+        run = self._in_thread if spool.on_disk else _at_once
+        read: Letter = await run(_read, spool)
+        if len(read.header) > self._settings.header_bytes:
+            return HEADER_TOO_LONG
+        if read.hops > self._settings.hops:
+            return LOOP
+        found = await self._authenticate(
+            origin.peer, origin.helo, origin.sender, read.header, (read.body,)
+        )
+        if found.reject and self._settings.obey_dmarc:
+            return DMARC
+        crate = Crate(
+            sender=origin.sender,
+            recipients=recipients,
+            results=found.results,
+            vouched=found.vouched,
+            header=read.clean_header,
+            body=(read.body,),
+        )
+        sealed: bytes = await self._in_thread(self._seal, crate)
+        return sealed
+
+    async def _over(self, sealed: bytes) -> Verdict | None:
+        """Hand over or keep: what is small is given to the host, whose word counts."""
+        if len(sealed) > _PROMPT_OCTETS and await self._kept(sealed):
+            return None
+        reply = await self._handed(sealed)
+        if reply is not None and not _is_the_links(reply):
+            return verdict_of(reply)
+        if await self._kept(sealed):
+            return None
+        return NOT_NOW if reply is None else verdict_of(reply)
+
+    async def _handed(self, sealed: bytes) -> Reply | None:
+        """Return the host's word; None where it did not come in time.
+
+        Then the host may have the crate all the same: it knows it by the id within.
+        """
+        giving = self._host.hand_over(sealed)
+        late = self._reactor.callLater(self._settings.hand_over_seconds, giving.cancel)
+        try:
+            reply: Reply = await giving
+        except CancelledError:
+            return None
+        finally:
+            if late.active():
+                late.cancel()
+        return reply
+
+    async def _kept(self, sealed: bytes) -> bool:
+        if self._keep is None:
+            return False
+        try:
+            await self._keep(sealed)
+        except StoreBusyError:
+            return False
+        return True
+
+
+def link_is_away(reply: Reply) -> bool:
+    """Tell whether a reply is the gateway's own: the host can not be asked now."""
+    return reply.code == 451 and reply.enhanced in _LINK_AWAY
+
+
+def _is_the_links(reply: Reply) -> bool:
+    """Tell whether a reply to a crate is not the host's word."""
+    busy = reply.code == 451 and reply.enhanced == _LINK_BUSY
+    return busy or link_is_away(reply)
+
+
+def verdict_of(reply: Reply) -> Verdict | None:
+    """Return the host's word as a refusal, None where it is none.
+
+    What is no refusal's code, or not to be said on a line, is not passed on.
+    """
+    if reply.delivered:
+        return None
+    if not 400 <= reply.code < 600:
+        return NOT_NOW
+    reason = "host-refuses" if reply.permanent else "host-delays"
+    text = "".join(one if " " <= one <= "~" else "?" for one in reply.text)
+    enhanced = reply.enhanced if _fits(reply) else f"{reply.code // 100}.0.0"
+    return Verdict(reason, reply.code, enhanced, text[:_LONGEST_TEXT])
+
+
+def _fits(reply: Reply) -> bool:
+    """Tell whether code and enhanced code agree (RFC 2034 4)."""
+    kind, *rest = reply.enhanced.split(".")
+    return (
+        kind == str(reply.code // 100)
+        and len(rest) == 2
+        and all(one.isascii() and one.isdigit() and len(one) <= 3 for one in rest)
+    )
+
+
+def _read(spool: Spool) -> Letter:
+    return letter(spool.read())
+
+
+async def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)

@@ -1,0 +1,1 @@
+"""The Internet as the tests need it, on loopback: what is around a gateway."""
