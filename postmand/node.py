@@ -10,7 +10,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.internet import TimerService
 from twisted.cred.portal import Portal
 from twisted.internet.threads import deferToThread
 from twisted.python import usage
@@ -35,6 +34,7 @@ from postmand.services import (
     Stack,
     StoreReactor,
     Threads,
+    Timer,
     allow_files,
     endpoint_for,
 )
@@ -135,7 +135,7 @@ def node(config: Config, reactor: Any, clocks: Clocks = CLOCKS) -> Stack:
         waiting = (lambda: abroad.pool.waiting) if abroad else (lambda: 0)
         published = Published(counts, Gauges(pool=waiting, lag=lag.take))
         factories["metrics"] = MetricsFactory(published, reactor)
-        probes = [lag, TimerService(config.delays.tick_seconds, published.publish)]
+        probes = [lag, Timer(config.delays.tick_seconds, published.publish)]
 
     whole = Stack()  # type: ignore[no-untyped-call]
     for service in (
@@ -143,8 +143,8 @@ def node(config: Config, reactor: Any, clocks: Clocks = CLOCKS) -> Stack:
         argon2,
         washing,
         *([abroad.running] if abroad else []),
-        TimerService(60.0, checker.forget),
-        TimerService(86_400.0, store.forget),
+        Timer(60.0, checker.forget),
+        Timer(86_400.0, store.forget),
         *probes,
         *(Listener(where, factories[section]) for section, where in listening),
     ):

@@ -141,6 +141,23 @@ def account_names(config: Config) -> dict[str, bool] | None:
         return None  # check_database has told
 
 
+def check_queue(config: Config) -> Iterator[Finding]:
+    """Tell of mail for the Internet that waits where no way there is named any more."""
+    if config.gateways or not config.database.exists():
+        return
+    try:
+        with closing(connect(config.database)) as connection:
+            waiting = queue_rows.count(connection)
+    except sqlite3.Error:
+        return  # check_database has told
+    if waiting:
+        yield warn(
+            f"queue: messages for the Internet that wait: {waiting}, and no gateway is "
+            "named",
+            "add [[gateways]], or look with postmanctl queue list and drop them",
+        )
+
+
 def _kept(config: Config) -> Iterator[Path]:
     """Yield the state directory, the database's files and all that lies in them."""
     state, database = config.state, config.database

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import itertools
 import quopri
+import random
 import re
 from collections.abc import Iterator
 
@@ -150,6 +151,35 @@ def test_date_and_id_are_those_of_the_release(
     assert handed_in + MINUTE < released - MINUTE
     assert released - MINUTE < date_of(taken.header) < released + HOUR
     assert is_signed(taken.data, published)
+
+
+def test_case_of_a_stranger_is_kept(house: House, sink: Sink) -> None:
+    """What stands before the @ is the other side's business (RFC 5321 2.4)."""
+    stranger = "Confirm+AbCdEf"
+    message = f"To: {stranger}@example.org\r\n\r\n".encode()
+    house.submit("jondoe", [f"{stranger}@Example.ORG"], message)
+    (taken,) = sink.wait_for(1)
+    assert b"To: Confirm+AbCdEf@example.org" in taken.header
+    assert taken.recipients == (f"{stranger}@example.org",)
+
+
+def test_large_message(
+    house: House, sink: Sink, published: tuple[bytes, bytes]
+) -> None:
+    """Thirty megabytes arrive whole, signed, at each of two domains."""
+    octets = random.Random(1).randbytes(22 * 2**20)
+    head = (
+        b"Subject: large\r\nContent-Type: application/octet-stream\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    message = head + base64_lines(octets, 76)
+    house.submit("jondoe", ["x@one.example", "x@two.example"], message)
+    first, second = sink.wait_for(2, 120)
+    assert first.data == second.data
+    assert base64.b64decode(first.body) == octets
+    assert is_signed(first.data, published)
+    let_all_leave(house)
+    assert not list((house.state / "bodies").iterdir())
 
 
 def test_one_transaction_a_domain(house: House, sink: Sink) -> None:
