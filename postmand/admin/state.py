@@ -15,10 +15,10 @@ from pathlib import Path
 
 from postmand.admin.finding import Finding, fail, ok, warn
 from postmand.config import Config
+from postmand.store import queue_rows
 from postmand.store.bodies import Bodies
 from postmand.store.checkup import problems
 from postmand.store.database import connect
-from postmand.store.queue_rows import NAMED_FILES
 
 MIB = 1024 * 1024
 LEAST_FREE = 64 * MIB
@@ -118,7 +118,7 @@ def check_bodies(config: Config) -> Iterator[Finding]:
     # Names first: what is removed between the two looks must not count as an orphan.
     names = Bodies(directory).names()
     with closing(connect(config.database)) as connection:
-        named = {name for (name,) in connection.execute(NAMED_FILES)}
+        named = {name for (name,) in connection.execute(queue_rows.NAMED_FILES)}
     orphans = names - named
     if orphans:
         yield warn(

@@ -37,7 +37,7 @@ LIFE, PAUSE, TARRIES = 1.2, 0.1, 0.1
 LEAST_KILLS = 5
 MINUTE, DAY = 60, 86_400
 TOKEN = re.compile(rb"token-(\d+)-end")
-IN_FLIGHT = re.compile(r"(\d+) messages? w\w+ on their way when the node ended")
+IN_FLIGHT = re.compile(r"and may arrive twice: (\d+)")
 
 
 def recipient(number: int) -> str:
