@@ -14,15 +14,15 @@ UNIT := $(wildcard tests/test_*.py) tests/dialogues
 .PHONY: help run check lint test peers bench anonymity fuzz clean
 
 help:
-	@echo 'make run     run a mail host on 127.0.0.1 (SMTP 2525, POP3 1110), state in ./var'
-	@echo 'make check   the quick checks: ruff, mypy, import-linter, unit tests'
-	@echo 'make lint    of these ruff, mypy and import-linter alone'
-	@echo 'make test    everything; as root it installs the peers first'
-	@echo 'make peers   install the Debian packages of the real mail clients (root)'
-	@echo 'make bench   measure, beside real servers where they are installed'
+	@echo 'make run        run a mail host on 127.0.0.1 (SMTP 2525, POP3 1110), state in ./var'
+	@echo 'make check      the quick checks: ruff, mypy, import-linter, unit tests'
+	@echo 'make lint       of these ruff, mypy and import-linter alone'
+	@echo 'make test       everything; as root it installs the peers first'
+	@echo 'make peers      install the Debian packages of the real mail clients (root)'
+	@echo 'make bench      measure, beside real servers where they are installed'
 	@echo 'make anonymity  what each delay hides: tables, and docs/anonymity.svg (long)'
-	@echo 'make fuzz    at least a million hostile inputs (long)'
-	@echo 'make clean   remove what was made, but not ./var'
+	@echo 'make fuzz       at least a million hostile inputs (long)'
+	@echo 'make clean      remove what was made, but not ./var'
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -56,8 +56,10 @@ class Running(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        # Side by side: what is on its way has its ten seconds once, not twice.
+        courier = self._courier.stop()
         await self._runner.stop()
-        await self._courier.stop()
+        await courier
 
 
 # What the queue tells, in the words that the metrics have for it.
@@ -139,7 +141,7 @@ def way(site: Site, store: Store, keys: NodeKeys) -> Way:
         random=random,
         in_thread=site.washing,
     )
-    courier = _courier(site, keys)
+    courier = _courier(site, keys, clock)
     pool = Pool(queue, config.delays, random)
     runner = Runner(
         queue,
@@ -267,7 +269,7 @@ def link_identity(keys: NodeKeys) -> bytes:
     return identity
 
 
-def _courier(site: Site, keys: NodeKeys) -> Courier:
+def _courier(site: Site, keys: NodeKeys, clock: QueueClock) -> Courier:
     config = site.config
     try:
         return Courier(
@@ -279,6 +281,7 @@ def _courier(site: Site, keys: NodeKeys) -> Courier:
             reactor=site.reactor,
             rng=site.random,
             count=Tally(site.counts).courier,
+            now=clock.now,
         )
     except (ValueError, TypeError, LookupError):
         raise ConfigError(

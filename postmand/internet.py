@@ -169,10 +169,17 @@ class PurchaseError(Exception):
 class IQueue(Interface):
     """Mail for the Internet, from its acceptance to the last reply, sealed at rest.
 
-    `now` is the queue's clock, in seconds since 1970-01-01 UTC. An item is a random
-    number; a message has another after its release than before. What is asked for is
-    found by an index: no call costs more because more waits. Calls that change
-    something are on the disk when they fire, and fail with StoreBusyError.
+    `now` is the queue's clock, in seconds since 1970-01-01 UTC; `due` is kept as a
+    whole minute, rounded up, so that nothing leaves early. An item is a random number;
+    a message has another after its release than before. What is asked for is found by
+    an index: no call costs more because more waits. Calls that change something are on
+    the disk when they fire.
+
+    Any call fails with StoreBusyError, and has changed nothing then. An operator may
+    hold or drop an item at any moment, from a process beside the node: between two
+    calls it may be gone, which is LookupError. What is there and does not open (its
+    card or its body was changed on the disk) fails `open` and `begin` with an error of
+    the store's own; it stays where it is.
     """
 
     def due(now: int, most: int) -> Deferred[Sequence[int]]:
@@ -188,19 +195,32 @@ class IQueue(Interface):
         """
 
     def open(item: int) -> Deferred[Held]:
-        """Fire with the message, opened; LookupError if it is gone or released."""
+        """Fire with the message, opened; LookupError if gone, released or held.
+
+        Nothing is marked: it may be opened again. A long body is read from its file as
+        it is asked for, and fails then if it does not open.
+        """
 
     def release(item: int, legs: Sequence[Leg], now: int) -> Deferred[None]:
-        """Replace the message by its legs, due at once; LookupError if it is gone."""
+        """Replace the message by its legs, due at once, in one transaction.
+
+        LookupError if it is gone, released or held: of two releases one wins.
+        ValueError without legs.
+        """
 
     def legs_due(now: int, most: int) -> Deferred[Sequence[int]]:
-        """Fire with at most `most` legs to be tried, the longest overdue first."""
+        """Fire with at most `most` legs to be tried, the longest overdue first.
+
+        Those that are held or being tried are left out.
+        """
 
     def begin(item: int) -> Deferred[Parcel]:
-        """Mark a leg as being tried, and fire with it opened; LookupError if gone.
+        """Mark a leg as being tried, and fire with it opened.
 
-        The mark lasts until `settle`: what carries one at the next start was in flight
-        when the node ended, and may reach its recipients twice.
+        LookupError if it is gone, held, or being tried already: of two that begin it
+        one wins. What does not open is not marked. The mark lasts until `settle`: what
+        carries one at the next start was in flight when the node ended, and may reach
+        its recipients twice.
         """
 
     def settle(
@@ -208,19 +228,32 @@ class IQueue(Interface):
     ) -> Deferred[None]:
         """Keep what is left of a leg (None: nothing) until `due`, in one transaction.
 
-        `bounce` is put into its mailbox in the same transaction, whether there is room
-        or not; a mailbox that is gone gets none.
+        The leg is unmarked, or removed; a message goes with its last leg. One that is
+        held stays held. `bounce` is put into its mailbox in the same transaction,
+        whether there is room or not; a mailbox that is gone or disabled gets none.
+        LookupError if the leg is gone: then nothing is changed, and there is no bounce.
         """
 
     def in_flight() -> Deferred[int]:
-        """Unmark the legs that were being tried; fire with how many there were."""
+        """Unmark the legs that were being tried; fire with how many there were.
+
+        To be called once, before the first `begin`.
+        """
 
 
 class IQuotas(Interface):
-    """What each account may still send. Sealed at rest, and found by a keyed hash."""
+    """What each account may still send. Sealed at rest, and found by a keyed hash.
+
+    `now` is the wall's clock, in seconds since 1970-01-01 UTC. What a message costs is
+    taken by IMailboxes.deliver. Every call fails with StoreBusyError, too.
+    """
 
     def standing(account: int, now: int) -> Deferred[Standing]:
-        """Fire with the account's standing as it is on the day of `now`."""
+        """Fire with the account's standing as it is on the day of `now`.
+
+        Of a later day's standing, left by a clock set back, with that: nothing comes
+        back before that day is over. An account without one has a new `Standing`.
+        """
 
     def buy(
         account: int, stamp: bytes, bits: int, expires_day: int, now: int
@@ -239,5 +272,6 @@ class ICourier(Interface):
     def send(parcel: Parcel) -> Deferred[Report]:
         """Try once, with the next gateway when one is away; fire with what came of it.
 
-        Never fails for what a gateway does. Closes the parcel's body.
+        Never fails for what a gateway does; fails with what reading the body fails
+        with, and then no gateway has the message. Closes the parcel's body in any case.
         """

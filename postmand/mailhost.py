@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from twisted.application.internet import TimerService
 from twisted.cred.portal import Portal
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.threads import deferToThread
@@ -18,7 +17,7 @@ from postmand.servers.cred import Checker, Gate, Realm
 from postmand.servers.maildrop import IMaildrop
 from postmand.servers.pop3 import Pop3Factory
 from postmand.servers.submission import ISubmitter, SubmissionFactory
-from postmand.services import OnStop, StoreReactor, Threads
+from postmand.services import OnStop, StoreReactor, Threads, Timer
 from postmand.site import Parts, Site
 from postmand.store.database import StoreInUseError
 from postmand.store.nodekeys import NodeKeys
@@ -65,8 +64,8 @@ def parts(site: Site) -> Parts:
         below=[OnStop(lambda: deferToThread(store.close)), argon2],
         above=[
             *([out.running] if out else []),
-            TimerService(60.0, checker.forget),
-            TimerService(86_400.0, store.forget),
+            Timer(60.0, checker.forget),
+            Timer(86_400.0, store.forget),
         ],
         pool=(lambda: out.pool.waiting) if out else (lambda: 0),
     )

@@ -9,7 +9,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.internet import TimerService
 from twisted.python import usage
 
 from postmand.config import Config, ConfigError, load
@@ -19,6 +18,7 @@ from postmand.services import (
     Listener,
     Stack,
     Threads,
+    Timer,
     allow_files,
     endpoint_for,
 )
@@ -105,7 +105,7 @@ def _metrics(site: Site, parts: Parts) -> Iterator[IService]:
     published = Published(site.counts, Gauges(pool=parts.pool, lag=lag.take))
     parts.factories["metrics"] = MetricsFactory(published, site.reactor)
     yield lag
-    yield TimerService(site.config.delays.tick_seconds, published.publish)
+    yield Timer(site.config.delays.tick_seconds, published.publish)
 
 
 def _endpoints(config: Config, reactor: Any) -> list[tuple[str, Any]]:

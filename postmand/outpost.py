@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.internet import TimerService
+from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
 
 from postmand.config import Config, ConfigError, Exchange, Exit, Link
+from postmand.counts import Counts, Name
 from postmand.delivery.callout import Caller
 from postmand.delivery.dialling import tcp
 from postmand.delivery.exit import Exit as Delivery
@@ -40,6 +40,7 @@ from postmand.servers.outgoing import Desk, OutgoingFactory, Settings
 from postmand.servers.reception import Reception, ReceptionSettings
 from postmand.servers.starttls import ServerTls
 from postmand.servers.within import Within
+from postmand.services import Threads, Timer
 from postmand.site import Parts, Site
 from postmand.store import crates
 from postmand.store.sealed_spool import SealedSpool
@@ -53,6 +54,9 @@ _SPF_QUESTIONS, _SPF_SECONDS = 40, 15.0
 # A process's own marks: greylist and callouts remember nothing over a restart.
 _MARK_BYTES = 32
 _SWEEP_SECONDS = 60.0
+_ASKING = 32
+# What the exit tells, in the words that the metrics have for it.
+_RESULTS = {"deferred": "retry"}
 
 
 class Outpost(Service):
@@ -79,7 +83,8 @@ class Outpost(Service):
 
     async def _stop(self) -> None:
         # Side by side: each has its seconds once.
-        stopping = [self._forwarding.stop(), self._host.stop(), self._exit.stop()]
+        leaving = Deferred.fromCoroutine(self._exit.stop())
+        stopping = [self._forwarding.stop(), self._host.stop(), leaving]
         for one in stopping:
             await one
         self._spool.close()
@@ -100,7 +105,7 @@ def parts(site: Site) -> Parts:
         endpoint=clientFromString(reactor, link.host),
         reactor=reactor,
         rng=random,
-        count=_count(site),
+        count=Tally(site.counts).link,
     )
     spool = SealedSpool(
         config.state / "sealed", exchange.sealed_messages, exchange.sealed_bytes
@@ -113,33 +118,57 @@ def parts(site: Site) -> Parts:
         reactor=reactor,
         rng=random,
         in_thread=site.washing,
-        count=_count(site),
+        count=Tally(site.counts).link,
     )
     delivery = _delivery(site, exchange, exit_, resolver, networks)
     greylist = Greylist(_greylist_settings(exchange), os.urandom(_MARK_BYTES))
-    reception = _reception(site, exchange, link, host, resolver, spool, forwarding)
+    # Questions to the DNS block for many seconds, and must not keep what is on its way
+    # to the disk or to the host waiting.
+    tls = ServerTls(keys.exchange())
+    asking = Threads(_ASKING, reactor, "asking")
     entrance = Entrance.of(
         exchange,
         config.node,
-        evidence=_evidence(site, exchange, exit_, resolver, networks, greylist),
+        evidence=_evidence(site, exchange, exit_, resolver, networks, greylist, asking),
         host=host,
-        reception=reception,
-        tls=ServerTls(keys.exchange()),
+        reception=_reception(
+            site, exchange, link, host, resolver, spool, forwarding, asking
+        ),
+        tls=tls,
     )
     factories: dict[str, Any] = {
         "exchange": ExchangeFactory(
-            entrance, config.limits, reactor, site.new_spool, site.counts
+            entrance,
+            config.limits,
+            reactor,
+            site.new_spool,
+            site.counts,
+            connections=exchange.connections,
+            connections_per_peer=exchange.connections_per_peer,
         ),
         "link": _outgoing(site, exchange, link, exit_, delivery, identity),
     }
-    sweeping = TimerService(_SWEEP_SECONDS, lambda: greylist.sweep(reactor.seconds()))
+    sweeping = Timer(_SWEEP_SECONDS, lambda: greylist.sweep(reactor.seconds()))
     running = Outpost(host, forwarding, delivery, spool)
-    return Parts(factories, above=[sweeping, running])
+    # A certificate that was renewed is found within the day.
+    renewing = Timer(86_400.0, lambda: tls.replace(keys.exchange()))
+    return Parts(factories, below=[asking], above=[sweeping, renewing, running])
 
 
-def _count(site: Site) -> Callable[[str], None]:
-    """Return what counts the words of exit, host's line and forwarding."""
-    return lambda word: site.counts.count("faults", word)
+@frozen
+class Tally:
+    """Counts what the exit, the host's line and the forwarding tell."""
+
+    counts: Counts
+
+    def exit(self, word: str) -> None:
+        """Count what became of a message to the Internet."""
+        self.counts.count("relay", _RESULTS.get(word, word))
+
+    def link(self, word: str) -> None:
+        """Count what became of sealed mail, and what went wrong."""
+        name: Name = "accepted" if word == "forwarded" else "faults"
+        self.counts.count(name, word)
 
 
 def _sections(config: Config) -> tuple[Exchange, Link, Exit]:
@@ -193,7 +222,7 @@ def _delivery(
         fetch=policies.fetch,
         reactor=site.reactor,
         rng=site.random,
-        count=_count(site),
+        count=Tally(site.counts).exit,
     )
 
 
@@ -204,6 +233,7 @@ def _evidence(
     resolver: Resolver,
     networks: Networks,
     greylist: Greylist,
+    asking: Threads,
 ) -> Evidence:
     reactor = site.reactor
     blocking = Blocking(resolver, reactor)
@@ -222,7 +252,7 @@ def _evidence(
             Blacklists(resolver, exchange.blacklists, reactor),
             Callouts(caller.call, settings, reactor, os.urandom(_MARK_BYTES)),
             greylist,
-            lambda *facts: site.washing(checked, *facts),
+            lambda *facts: asking(checked, *facts),
         ),
         reactor,
     )
@@ -236,6 +266,7 @@ def _reception(
     resolver: Resolver,
     spool: SealedSpool,
     forwarding: Forwarding,
+    asking: Threads,
 ) -> Reception:
     limits = site.config.limits
     blocking = Blocking(resolver, site.reactor)
@@ -256,7 +287,7 @@ def _reception(
                 now=site.clocks.wall,
             )
 
-        judgement: Authenticated = await site.washing(judge)
+        judgement: Authenticated = await asking(judge)
         return judgement
 
     async def keep(sealed: bytes) -> None:

@@ -9,10 +9,12 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -104,6 +106,21 @@ class OnStop(Service):
         """Call it."""
         super().stopService()  # type: ignore[no-untyped-call]
         return self._function()
+
+
+class Timer(TimerService):
+    """Calls a function at the start and every so many seconds from then on.
+
+    A call that fails is logged, and the next is made all the same: Twisted's own would
+    end with it.
+    """
+
+    def __init__(self, seconds: float, function: Callable[[], Any]) -> None:
+        super().__init__(seconds, self._call, function)  # type: ignore[no-untyped-call]
+
+    def _call(self, function: Callable[[], Any]) -> Deferred[Any]:
+        called = maybeDeferred(function)
+        return called.addErrback(partial(log_fault, log, "a timer's call failed"))
 
 
 @frozen

@@ -123,7 +123,9 @@ def test_any_path(argument: bytes) -> None:
 
 def test_written() -> None:
     """An address is quoted again where it must be, and only there."""
-    assert bytes(Address(b"JON", b"Mail.I2P.")) == b"jon@mail.i2p"
+    assert bytes(Address(b"JON", b"Mail.I2P.")) == b"JON@mail.i2p"
+    assert Address(b"JON", b"x") == Address(b"jon", b"x")
+    assert hash(Address(b"JON", b"x")) == hash(Address(b"jon", b"x"))
     assert str(JON) == "jondoe@mail.i2p"
     assert bytes(Address(b'a "b\\', b"c")) == b'"a \\"b\\\\"@c'
     assert bytes(Address(b"postmaster", b"")) == b"postmaster"

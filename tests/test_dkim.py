@@ -203,6 +203,21 @@ def test_hash_of_many_empty_lines() -> None:
     assert body.digest() == simple(lines * 2 + b"end")
 
 
+def test_no_computing_in_python(
+    key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL signs: Python's integers would stop all threads for milliseconds."""
+
+    def computed(*_: object) -> None:
+        raise AssertionError("RSA in Python")
+
+    monkeypatch.setattr(dkimpy, "RSASSA_PKCS1_v1_5_sign", computed)
+    field = key.signer(DOMAIN).sign(HEADER, BODY)
+    monkeypatch.undo()
+    assert tags(field)[b"a"] == b"rsa-sha256"
+    assert verifies(key, field + HEADER + BODY)
+
+
 def test_signed_by_pieces(key: SigningKey) -> None:
     """A body that was never whole gets the same signature."""
     signer = key.signer(DOMAIN)

@@ -192,6 +192,20 @@ class Store(DoctorCase):
         )
         self.assertIn("bodies/gone", self.doctor(status=1))
 
+    def test_mail_without_a_way(self) -> None:
+        """Mail that waits after the last gateway was taken out of the file is told of.
+
+        The node runs none of it then, and says nothing.
+        """
+        self.add("alice")
+        self.change("INSERT INTO queue_bodies (id, body) VALUES (7, x'00')")
+        self.change(
+            "INSERT INTO queue_items"
+            " (id, body_id, stage, held, trying, due, sealed_key, card)"
+            " VALUES (1, 7, 2, 0, 0, 0, x'00', x'00'), (2, 7, 2, 1, 0, 0, x'00', x'00')"
+        )
+        self.assertIn("wait: 1, and no gateway is named  - add", self.doctor())
+
     def change(self, statement: str) -> None:
         """Change the database behind the node's back."""
         with closing(sqlite3.connect(self.config.database)) as connection:

@@ -63,6 +63,8 @@ def test_every_field_of_a_name() -> None:
         (b"To: y\rBcc: x\r\n\r\n", [(b"to", b"y Bcc: x")]),
         (b"To: y\r\r\nCc: z\r\n\r\n", [(b"to", b"y"), (b"cc", b"z")]),
         (b"\r\nTo: y\r\n\r\n", []),
+        # The node's own fields are eaten, also where they are all there is.
+        (b"Postman-Delay: pool\r\n\r\n", [(b"postman-delay", b"pool")]),
     ],
 )
 def test_broken_blocks(block: bytes, fields: list[tuple[bytes, bytes]]) -> None:

@@ -18,7 +18,6 @@ from postmand.rules.retry import (
     away_gap,
     gap,
     judge,
-    until,
 )
 
 NOW = 1_700_000_000
@@ -113,11 +112,6 @@ def test_time_over_in_doubt() -> None:
     """The sender hears that it may have arrived."""
     found = judged(Report({A: TAKEN}, doubtful=True), now=LEG.until + 1)
     assert found.failures == {B: UNANSWERED, C: UNANSWERED}
-
-
-def test_until() -> None:
-    """Five days from the first release."""
-    assert until(NOW, RULES) == NOW + 5 * 86_400
 
 
 def test_gaps_double_up_to_the_longest() -> None:

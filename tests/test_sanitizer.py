@@ -251,7 +251,7 @@ def test_not_own(other: str) -> None:
     ("to", "written"),
     [
         ("To: Alice <a@b>, c@d", "Alice <a@b>, c@d"),
-        ('To: "Alice" <A@B>', "Alice <a@b>"),
+        ('To: "Alice" <A@B>', "Alice <A@b>"),
         ("To: a@b\r\nTo: c@d\r\nTO : e@f", "a@b, c@d, e@f"),
         ("To: =?iso-8859-1?q?J=F6rg_M?= <a@b>", "=?utf-8?q?J=C3=B6rg_M?= <a@b>"),
         ("To: Jörg M <a@b>", "=?utf-8?q?J=C3=B6rg_M?= <a@b>"),

@@ -10,18 +10,21 @@ import threading
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.config import ConfigError
+from postmand.interfaces import StoreBusyError
 from postmand.services import (
     Listener,
     OnStop,
     Stack,
     Threads,
+    Timer,
     allow_files,
     endpoint_for,
 )
@@ -83,6 +86,30 @@ class StackTest(SynchronousTestCase):
         stack.stopService().addErrback(lambda _: None)
         self.flushLoggedErrors(RuntimeError)
         self.assertEqual(told, ["store"])
+
+
+class TimerTest(SynchronousTestCase):
+    """What is called again and again."""
+
+    def test_a_call_that_fails_is_not_the_last(self) -> None:
+        """A store that is busy once must not end the daily forgetting for good."""
+        called: list[float] = []
+        clock = Clock()
+
+        def forget() -> Deferred[None]:
+            called.append(clock.seconds())
+            if len(called) == 1:
+                raise ValueError
+            return fail(StoreBusyError()) if len(called) == 2 else succeed(None)
+
+        timer = Timer(10.0, forget)
+        timer.clock = clock
+        timer.startService()
+        clock.pump([10] * 3)
+        self.assertEqual(called, [0, 10, 20, 30])
+        self.successResultOf(timer.stopService())
+        clock.advance(10)
+        self.assertEqual(len(called), 4)
 
 
 class Endpoint:

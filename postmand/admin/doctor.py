@@ -19,6 +19,7 @@ from postmand.admin.state import (
     check_database,
     check_directory,
     check_disk,
+    check_queue,
 )
 from postmand.config import Config, ConfigError
 from postmand.store.passwords import SALT_BYTES, Cost, stretch
@@ -122,6 +123,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_disk,
     check_database,
     check_bodies,
+    check_queue,
     check_node_key,
     check_aliases,
     check_ports,

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from postmand.admin.finding import Finding, fail, ok, warn
 from postmand.config import Config
+from postmand.store import queue_rows
 from postmand.store.bodies import Bodies
 from postmand.store.checkup import problems
 from postmand.store.database import connect
-from postmand.store.queue_rows import NAMED_FILES
 
 MIB = 1024 * 1024
 LEAST_FREE = 64 * MIB
@@ -118,7 +118,7 @@ def check_bodies(config: Config) -> Iterator[Finding]:
     # Names first: what is removed between the two looks must not count as an orphan.
     names = Bodies(directory).names()
     with closing(connect(config.database)) as connection:
-        named = {name for (name,) in connection.execute(NAMED_FILES)}
+        named = {name for (name,) in connection.execute(queue_rows.NAMED_FILES)}
     orphans = names - named
     if orphans:
         yield warn(
@@ -139,6 +139,23 @@ def account_names(config: Config) -> dict[str, bool] | None:
             return {name: bool(disabled) for name, disabled in rows}
     except sqlite3.Error:
         return None  # check_database has told
+
+
+def check_queue(config: Config) -> Iterator[Finding]:
+    """Tell of mail for the Internet that waits where no way there is named any more."""
+    if config.gateways or not config.database.exists():
+        return
+    try:
+        with closing(connect(config.database)) as connection:
+            waiting = queue_rows.count(connection)
+    except sqlite3.Error:
+        return  # check_database has told
+    if waiting:
+        yield warn(
+            f"queue: messages for the Internet that wait: {waiting}, and no gateway is "
+            "named",
+            "add [[gateways]], or look with postmanctl queue list and drop them",
+        )
 
 
 def _kept(config: Config) -> Iterator[Path]:

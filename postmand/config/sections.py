@@ -180,6 +180,8 @@ class Exchange:
     host_name: str = field(default="mx.i2pmail.org", validator=checks.domain)
     max_message_bytes: int = _size(33_388_608, 65_536)
     max_recipients: int = _size(50, 1, 1_000)
+    connections: int = _size(2_000, 1, 1_000_000)
+    connections_per_peer: int = _size(20, 1, 1_000_000)
     certificate: str = ""
     private_key: str = ""
     # What is done while the mail host can not be reached: "verify" or "seal".
@@ -232,6 +234,10 @@ class Link:
     host_key: str = ""
     connections: int = _size(2, 1, 20)
     questions_per_minute: int = _size(300, 1)
+
+    def __attrs_post_init__(self) -> None:
+        if not (self.host_pin or leads_here_only(self.host)):
+            raise ValueError("host_pin: is missing; postmanctl gateway pair writes it")
 
 
 @frozen

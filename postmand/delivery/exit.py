@@ -106,7 +106,6 @@ class Exit:
         self._rng = rng
         self._count = count
         self._calls: list[Call] = []
-        self._sending: set[Deferred[Mapping[bytes, Reply]]] = set()
         self._stopping: Deferred[None] | None = None
 
     def send(self, outward: Outward) -> Deferred[Mapping[bytes, Reply]]:

@@ -46,10 +46,6 @@ class AddressError(ValueError):
     """The text is no address we take; the message says why."""
 
 
-def _lower(value: bytes) -> bytes:
-    return value.lower()
-
-
 def _canonical_domain(value: bytes) -> bytes:
     return value.lower().removesuffix(b".")
 
@@ -58,11 +54,13 @@ def _canonical_domain(value: bytes) -> bytes:
 class Address:
     """A mailbox's address in canonical form, so that equal means same.
 
-    `local` is without quoting; `domain` without a trailing dot, b"" where a bare local
-    part was given, b"[...]" for an address literal.
+    `local` is without quoting, as it was written: elsewhere its case may mean
+    something (RFC 5321 2.4), though two that differ in it only are equal here. `domain`
+    is without a trailing dot, b"" where a bare local part was given, b"[...]" for an
+    address literal.
     """
 
-    local: bytes = field(converter=_lower)
+    local: bytes = field(eq=bytes.lower)
     domain: bytes = field(converter=_canonical_domain)
 
     def __bytes__(self) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from postmand.message import dates, encoded, headers
 from postmand.message.address import Address, Group, Mailbox, parse_list
@@ -144,8 +144,13 @@ def _shown(entry: Mailbox | Group, identity: Identity) -> Mailbox | Group:
 
 
 def _own(mailbox: Mailbox, identity: Identity) -> Mailbox:
-    own = mailbox.address in identity.own or mailbox.address == identity.address
-    return identity.mailbox if own else mailbox
+    address = mailbox.address
+    if address in identity.own or address == identity.address:
+        return identity.mailbox
+    if any(address.domain == one.domain for one in identity.own):
+        # Members' names have no capitals: how somebody writes them is a habit.
+        return evolve(mailbox, address=Address(address.local.lower(), address.domain))
+    return mailbox
 
 
 def _group_words(name: str, members: Iterable[Mailbox]) -> list[bytes]:

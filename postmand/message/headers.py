@@ -34,7 +34,10 @@ _KNOWN = frozenset(
 
 
 # Whole families of such fields, where the first line is a field at all.
-_FAMILIES = (b"x-", b"content-", b"resent-", b"list-", b"dkim-", b"arc-", b"thread-")
+_FAMILIES = (
+    *(b"x-", b"content-", b"resent-", b"list-", b"dkim-", b"arc-", b"thread-"),
+    b"postman-",
+)
 
 
 @frozen

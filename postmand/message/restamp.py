@@ -21,6 +21,7 @@ RELEASED = (
     b"Message-ID",
     b"In-Reply-To",
     b"References",
+    b"Auto-Submitted",
     b"MIME-Version",
     b"Content-Type",
     b"Content-Transfer-Encoding",

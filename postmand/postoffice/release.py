@@ -19,6 +19,7 @@ from postmand.message.border import Border
 from postmand.message.dkim import BodyHash, Signer
 from postmand.message.restamp import release_block, utc_date
 from postmand.queue.clock import QueueClock
+from postmand.rules.retry import EXPIRED, UNANSWERED
 
 if TYPE_CHECKING:
     from random import Random
@@ -66,6 +67,15 @@ class Release:
         LookupError for a message that is gone or released.
         """
         held = await self._queue.open(item)
+        try:
+            block = await self._block(held)
+        finally:
+            held.body.close()
+        legs = list(self._legs(held, block))
+        await self._queue.release(item, legs, self._clock.now())
+
+    async def _block(self, held: Held) -> bytes:
+        """Return the header block, signed if there is a key for that."""
         block = release_block(
             held.fields,
             date=utc_date(self._seconds()),
@@ -73,23 +83,25 @@ class Release:
             border=self._settings.border,
         )
         if self._signer is None:
-            held.body.close()
-        else:
-            hashed = await _hashed(held.body, self._in_thread)
-            block = (
-                await self._in_thread(self._signer.sign_hashed, block, hashed) + block
-            )
-        legs = list(self._legs(held, block))
-        await self._queue.release(item, legs, self._clock.now())
+            return block
+        hashed = await _hashed(held.body, self._in_thread)
+        signature: bytes = await self._in_thread(
+            self._signer.sign_hashed, block, hashed
+        )
+        return signature + block
 
     def _legs(self, held: Held, header: bytes) -> Iterable[Leg]:
         until = self._clock.base() + self._settings.give_up_seconds
-        sender = Address(held.name.encode(), self._settings.border.internet_domain)
+        # What the node itself sends has the null return path: nobody bounces it.
+        domain_of_ours = self._settings.border.internet_domain
+        sender = (
+            bytes(Address(held.name.encode(), domain_of_ours)) if held.name else b""
+        )
         for domain, recipients in _by_domain(held.recipients).items():
             yield Leg(
                 account=held.account,
                 name=held.name,
-                sender=bytes(sender),
+                sender=sender,
                 domain=domain,
                 recipients=tuple(recipients),
                 header=header,
@@ -107,7 +119,7 @@ class Release:
         domain = self._settings.border.mail_domain
         header, body = dsn.bounce(
             Mailbox("", Address(leg.name.encode(), domain)),
-            [dsn.Failure(address, reply) for address, reply in failed.items()],
+            [_failure(address, reply) for address, reply in failed.items()],
             header=leg.header,
             date=utc_date(self._seconds()),
             message_id=b"<%032x@%s>" % (self._random.getrandbits(128), domain),
@@ -116,6 +128,13 @@ class Release:
             rng=self._random,
         )
         return Copy(recipient, header, [body])
+
+
+def _failure(address: bytes, reply: Reply) -> dsn.Failure:
+    """Return what is told of a recipient; our own words are not the far end's."""
+    if reply in (EXPIRED, UNANSWERED):
+        return dsn.Failure(address, doubtful=reply == UNANSWERED)
+    return dsn.Failure(address, reply)
 
 
 def _by_domain(addresses: Iterable[bytes]) -> dict[bytes, list[bytes]]:
@@ -129,9 +148,6 @@ def _by_domain(addresses: Iterable[bytes]) -> dict[bytes, list[bytes]]:
 async def _hashed(body: IChunks, in_thread: Callable[..., Deferred[Any]]) -> BodyHash:
     """Read a body to its end, a piece at a time."""
     hashed = BodyHash()
-    try:
-        while piece := await body.next():
-            await in_thread(hashed.update, piece)
-    finally:
-        body.close()
+    while piece := await body.next():
+        await in_thread(hashed.update, piece)
     return hashed

@@ -24,7 +24,7 @@ class Submitter:
     def is_own(self, address: Address) -> bool:
         """Whether the address is the member's, in either domain."""
         domains = self._office.settings.routing.domains
-        return address.local == self._member.name.encode() and (
+        return address.local.lower() == self._member.name.encode() and (
             not address.domain or address.domain in domains
         )
 
@@ -36,8 +36,11 @@ class Submitter:
         return answer
 
     async def _reserve(self, address: bytes) -> Outbound | Verdict:
-        """Reserve one recipient of the quota; the same address counts once."""
-        known = self._reserved.get(address)
+        """Reserve one recipient of the quota; the same address counts once.
+
+        Written otherwise, in capitals or small, it is still the same to people.
+        """
+        known = self._reserved.get(address.lower())
         if known is not None:
             return known
         abroad = self._office.abroad
@@ -51,7 +54,7 @@ class Submitter:
         )
         if isinstance(left, Verdict):
             return left
-        return self._reserved.setdefault(address, Outbound(address, left))
+        return self._reserved.setdefault(address.lower(), Outbound(address, left))
 
     async def accept(
         self, recipients: Iterable[Accepted], spool: Spool

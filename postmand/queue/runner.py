@@ -124,8 +124,8 @@ class Runner:
         if interrupted:
             self._count("interrupted", interrupted)
             log.warn(  # noqa: G010 (Twisted's logger has no other)
-                "{n} messages were on their way when the node ended; "
-                "up to {n} may arrive twice",
+                "messages that were on their way when the node ended, and may arrive "
+                "twice: {n}",
                 n=interrupted,
             )
 

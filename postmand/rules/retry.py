@@ -39,11 +39,6 @@ class Settlement:
     delivered: int = 0
 
 
-def until(now: int, rules: Relay) -> int:
-    """Return until when a message first released at `now` is tried."""
-    return now + rules.give_up_seconds
-
-
 def gap(attempts: int, rules: Relay, random: Random) -> int:
     """Return the seconds to wait after a try, with `attempts` made before it."""
     doubled = rules.retry_first_seconds << min(attempts, _DOUBLINGS)

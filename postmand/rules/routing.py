@@ -38,12 +38,12 @@ TOO_LARGE_FOR_MAILBOX = Verdict(
 _LABEL = rb"[0-9a-z_](?:[0-9a-z_-]{0,61}[0-9a-z])?"
 _NAME = re.compile(rb"(?:" + _LABEL + rb"\.)+(?=[a-z])" + _LABEL)
 _LONGEST_NAME = 253
-# Names that never lead to a mail server of the Internet (RFC 6761, RFC 7686, RFC 9476,
-# RFC 8375 and all else below arpa; internal is ICANN's for networks of one's own).
+# Names that lead to other networks, or to one's own (RFC 6761, RFC 7686, RFC 8375 and
+# all else below arpa, RFC 9476; internal by ICANN's word), and never to the Internet.
 _ELSEWHERE = frozenset(
     {
         *(b"i2p", b"onion", b"alt", b"arpa", b"internal"),
-        *(b"local", b"localhost", b"localdomain", b"invalid", b"test", b"example"),
+        *(b"local", b"localhost", b"localdomain", b"invalid"),
     }
 )
 
@@ -79,23 +79,22 @@ class Routing:
         An empty domain is the node's own: `RCPT TO:<postmaster>` (RFC 5321 4.5.1).
         """
         if domain and domain not in self.domains:
-            abroad = self._abroad(domain)
-            # Unicode has other ways to write our names (RFC 5895): full-width ones.
-            if not isinstance(abroad, Internet) or abroad.domain not in self.domains:
-                return abroad
+            # Unicode has other ways to write our own names: in full-width letters.
+            there = _in_ascii(domain)
+            if there not in self.domains:
+                return self._abroad(there)
         try:
-            name = local.decode("ascii")
+            name = local.decode("ascii").lower()
         except UnicodeDecodeError:
             return NO_SUCH_USER
         return Local(self.aliases.get(name, name))
 
-    def _abroad(self, domain: bytes) -> Internet | Verdict:
+    def _abroad(self, domain: bytes | None) -> Internet | Verdict:
         if not self.relays:
             return NO_INTERNET
-        name = _in_ascii(domain)
-        if name is None or name.rpartition(b".")[2] in _ELSEWHERE:
+        if domain is None or domain.rpartition(b".")[2] in _ELSEWHERE:
             return BAD_DOMAIN
-        return Internet(name)
+        return Internet(domain)
 
 
 def _in_ascii(domain: bytes) -> bytes | None:

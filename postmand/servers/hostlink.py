@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IHandshakeListener
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from postmand.link import Admitting, pin_shown
@@ -22,13 +21,13 @@ from postmand.servers.factory import DialogueFactory
 from postmand.servers.intake import TOO_LARGE
 from postmand.servers.neighbours import Neighbour, Neighbours
 from postmand.servers.smtp import ESMTP, Answer
+from postmand.servers.within import Within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import (
-        IAddress,
         IProtocolFactory,
         IReactorTime,
     )
@@ -310,7 +309,7 @@ class HostLink(DialogueFactory):
         if self.neighbours.open_door is not None:
             return self
         admitting = Admitting(self._identity, self.neighbours.knows)
-        return _Within(admitting, self, self.reactor)
+        return Within(admitting, self, self.reactor)
 
     def session(self, peer: str) -> HostSession:  # noqa: ARG002 (its key tells it)
         """Make a session."""
@@ -339,20 +338,3 @@ class HostLink(DialogueFactory):
             )
         finally:
             self._opening.release()
-
-
-class _Within(TLSMemoryBIOFactory):
-    """TLS around a factory that may decline a connection."""
-
-    def __init__(
-        self, admitting: Admitting, factory: HostLink, reactor: IReactorTime
-    ) -> None:
-        super().__init__(admitting, False, factory, reactor)
-
-    # Twisted's type forgets what its own Factory may answer.
-    def buildProtocol(  # type: ignore[override]
-        self, addr: IAddress | None
-    ) -> TLSMemoryBIOProtocol | None:
-        """Make a session within TLS, or none."""
-        session = self.wrappedFactory.buildProtocol(addr)
-        return None if session is None else self.protocol(self, session)

@@ -22,6 +22,7 @@ from postmand.rules.routing import Internet, Routing
 from postmand.rules.verdict import Verdict
 from postmand.servers.factory import DialogueFactory
 from postmand.servers.smtp import ESMTP, Answer, Transaction
+from postmand.servers.within import GreetsWithin
 
 if TYPE_CHECKING:
     from random import Random
@@ -100,7 +101,7 @@ class Desk:
     in_thread: Callable[..., Deferred[Any]]
 
 
-class OutgoingServer(ESMTP[Party]):
+class OutgoingServer(GreetsWithin, ESMTP[Party]):
     """One session of the mail host's courier."""
 
     verbs: ClassVar[dict[bytes, str]] = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ClauseElement, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from postmand.interfaces import StoreBusyError
@@ -167,3 +168,15 @@ def passing(error: BaseException) -> StoreBusyError | None:
     if isinstance(error, OSError):
         return StoreBusyError(os.strerror(error.errno or 0))
     return None
+
+
+@contextmanager
+def busy_named() -> Iterator[None]:
+    """Give SQLAlchemy's errors of the disk and of locks the name they have here."""
+    try:
+        yield
+    except OperationalError as error:
+        busy = passing(error.orig) if error.orig is not None else None
+        if busy is None:
+            raise
+        raise busy from error

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
-from sqlalchemy.exc import OperationalError
 
-from postmand.store.database import connect, make_engine, passing, prepare
+from postmand.store.database import busy_named, connect, make_engine, prepare
 from postmand.store.nodekey import Ask, NodeKey, NodeKeyError, NoNodeKeyError, load
 from postmand.store.schema import node_keys
 from postmand.store.seal import SealError
@@ -115,24 +114,16 @@ class NodeKeys:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with _passing(), self._engine.execution_options(reads=True).begin() as reading:
+        with (
+            busy_named(),
+            self._engine.execution_options(reads=True).begin() as reading,
+        ):
             yield reading
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with _passing(), self._engine.begin() as connection:
+        with busy_named(), self._engine.begin() as connection:
             yield connection
-
-
-@contextmanager
-def _passing() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        busy = passing(error.orig) if error.orig is not None else None
-        if busy is None:
-            raise
-        raise busy from error
 
 
 def _sealed(connection: Connection, name: str) -> bytes | None:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from postmand.config import DELAYS
 from postmand.rules.names import check_display_name, check_name
 from postmand.store.bodies import Bodies
-from postmand.store.database import passing
+from postmand.store.database import busy_named
 from postmand.store.passwords import (
     RECOVERY_COST,
     Cost,
@@ -229,7 +229,10 @@ class Registry:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """A transaction that only reads; StoreBusyError for what may pass."""
-        with _passing(), self._engine.execution_options(reads=True).begin() as reading:
+        with (
+            busy_named(),
+            self._engine.execution_options(reads=True).begin() as reading,
+        ):
             yield reading
 
     @contextmanager
@@ -238,7 +241,7 @@ class Registry:
 
         Whoever remembers accounts, in whatever process, reads them anew after it.
         """
-        with self._stamp.changing(), _passing():
+        with self._stamp.changing(), busy_named():
             with self._engine.begin() as writing:
                 # An old key is overwritten wherever it stood, and not left in a page
                 # that is free now.
@@ -290,18 +293,6 @@ class Registry:
 
 def _nobody(name: str) -> NoSuchAccountError:
     return NoSuchAccountError(f"there is no account {name}")
-
-
-@contextmanager
-def _passing() -> Iterator[None]:
-    """Give errors of the disk and of locks the name they have everywhere."""
-    try:
-        yield
-    except OperationalError as error:
-        busy = passing(error.orig) if error.orig is not None else None
-        if busy is None:
-            raise
-        raise busy from error
 
 
 def _by_new_code(account: int, secret_key: bytes) -> tuple[str, dict[str, Any]]:

@@ -136,7 +136,7 @@ def story(house: House) -> list[str]:
 
     A sync stands where it was done, all else where it was begun.
     """
-    found = []
+    found: list[str] = []
     begun: dict[str, str] = {}
     for line in (house.base / "trace").read_text().splitlines():
         match = _LINE.match(line)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,15 @@ def fence(house: House, sink: Sink) -> int:
     """
     before = len(sink.taken)
     for _ in range(2):
-        token = f"fence-{secrets.token_hex(8)}@fence.example.org"
-        house.submit("fence", [token], letter("fence", sender="fence"))
-        sink.wait_until(
-            lambda to=token: any(to in one.recipients for one in sink.taken)
-        )
-        sink.taken[:] = [one for one in sink.taken if token not in one.recipients]
+        to = f"fence-{secrets.token_hex(8)}@fence.example.org"
+        house.submit("fence", [to], letter("fence", sender="fence"))
+        sink.wait_until(partial(_is_there, sink, to))
+        sink.taken[:] = [one for one in sink.taken if to not in one.recipients]
     return len(sink.taken) - before
+
+
+def _is_there(sink: Sink, to: str) -> bool:
+    return any(to in one.recipients for one in sink.taken)
 
 
 def let_all_leave(house: House) -> None:

@@ -26,7 +26,7 @@ def main() -> None:
         return lambda: clock() + float(file.read_text())
 
     clocks = Clocks(ahead(time.time), ahead(time.monotonic))
-    wiring.node = partial(wiring.node, clocks=clocks)  # type: ignore[assignment]
+    wiring.node = partial(wiring.node, clocks=clocks)
     twistd.run()
 
 

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -372,50 +371,3 @@ def test_smaller_purchase_is_refused(house: House, member: str) -> None:
     assert house.quota(member)["bought_left"] == 19
     assert "accepted" in by_mail(house, member, small)
     assert house.quota(member)["bought_left"] == 20
-
-
-def test_desk_in_the_other_domain(house: House, member: str) -> None:
-    """quota@ answers in both domains, in the thread of the question, and in words."""
-    question = f"<question-{member}@laptop.example.net>"
-    head = f"From: {member}@mail.i2p\r\nMessage-ID: {question}\r\n"
-    house.submit(member, ["QUOTA@i2pmail.org"], f"{head}\r\n".encode())
-    (answer,) = house.collect(member)
-    message = parsed(answer)
-    assert message["In-Reply-To"] == question
-    assert message["Auto-Submitted"] == "auto-replied"
-    assert "20 Internet recipients" in message.get_content()
-    assert f"hashcash -m -b 16 quota/{member}@mail.i2p" in message.get_content()
-
-
-def test_desk_and_internet_in_one(tmp_path: Path) -> None:
-    """One message to the desk and to the Internet: all of it is done, or nothing is.
-
-    The member's mailbox is full, so that the desk's answer does not fit.
-    """
-    with abroad(tmp_path, mailboxes={"max_bytes": 65_536}) as (house, sink):
-        house.add("bob")
-        house.start()
-        made = stamp("bob")
-        with house.smtp("bob") as session:
-            fill(session, "bob", b"x" * 50_000)
-            fill(session, "bob", b"")
-            both = ["quota@mail.i2p", "x@example.org"]
-            assert accepted(session, "bob", *both) == [250, 250]
-            code, _ = session.data(f"Subject: {made}\r\n\r\n")
-            if code != 250:
-                # Whoever is refused sends again.
-                assert accepted(session, "bob", "x@example.org") == [250]
-                assert session.data(letter("again", sender="bob"))[0] == 250
-        shown = house.quota("bob")
-        assert (shown["spent"], len(sink.wait_for(1))) == (1, 1)
-        assert (shown["bought_today"] == 20) is (code == 250)
-
-
-def fill(session: smtplib.SMTP, name: str, text: bytes) -> None:
-    """Send a member mail of their own until no more of it fits."""
-    code = 250
-    while code == 250:
-        (code,) = accepted(session, name, f"{name}@mail.i2p")
-        if code == 250:
-            code, _ = session.data(b"Subject: filling\r\n\r\n" + text)
-    session.rset()

@@ -122,7 +122,7 @@ def test_content_is_whole(sent: Captured, got: bytes) -> None:
     assert outline(after) == outline(before)
     for old, new in zip(before.walk(), after.walk(), strict=True):
         if not old.is_multipart():
-            assert content(new) == content(old)  # type: ignore[arg-type]
+            assert content(new) == content(old)
     assert " ".join(str(after["Subject"] or "").split()) == " ".join(
         str(before["Subject"] or "").split()
     )

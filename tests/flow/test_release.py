@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import itertools
 import quopri
+import random
 import re
 from collections.abc import Iterator
 
@@ -152,6 +153,35 @@ def test_date_and_id_are_those_of_the_release(
     assert is_signed(taken.data, published)
 
 
+def test_case_of_a_stranger_is_kept(house: House, sink: Sink) -> None:
+    """What stands before the @ is the other side's business (RFC 5321 2.4)."""
+    stranger = "Confirm+AbCdEf"
+    message = f"To: {stranger}@example.org\r\n\r\n".encode()
+    house.submit("jondoe", [f"{stranger}@Example.ORG"], message)
+    (taken,) = sink.wait_for(1)
+    assert b"To: Confirm+AbCdEf@example.org" in taken.header
+    assert taken.recipients == (f"{stranger}@example.org",)
+
+
+def test_large_message(
+    house: House, sink: Sink, published: tuple[bytes, bytes]
+) -> None:
+    """Thirty megabytes arrive whole, signed, at each of two domains."""
+    octets = random.Random(1).randbytes(22 * 2**20)
+    head = (
+        b"Subject: large\r\nContent-Type: application/octet-stream\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    message = head + base64_lines(octets, 76)
+    house.submit("jondoe", ["x@one.example", "x@two.example"], message)
+    first, second = sink.wait_for(2, 120)
+    assert first.data == second.data
+    assert base64.b64decode(first.body) == octets
+    assert is_signed(first.data, published)
+    let_all_leave(house)
+    assert not list((house.state / "bodies").iterdir())
+
+
 def test_one_transaction_a_domain(house: House, sink: Sink) -> None:
     """No domain hears of the others' recipients; all get the same octets."""
     to = ["a@one.example", "b@two.example", "c@one.example", "d@three.example"]
@@ -284,10 +314,11 @@ def without_random(taken: Taken) -> bytes:
 
 def test_two_clients_look_the_same(house: House, sink: Sink) -> None:
     """Handed in hours apart and released together, nothing tells them apart."""
+    # Right after a batch, so that there is none between the two.
+    house.later(12 * HOUR - house.now() % (12 * HOUR) + MINUTE)
     for client in (by_one_client, by_another_client):
         message = b"Postman-Delay: batch\r\n" + client()
         house.submit("jondoe", ["x@example.org"], message)
-        # Both before the same batch.
         if client is by_one_client:
             house.later(3 * HOUR)
     house.later(12 * HOUR)

@@ -355,6 +355,7 @@ def test_in_real_time(postfix: Postfix, tmp_path: Path) -> None:
         (report,) = house.collect("jondoe")
         assert b"Final-Recipient: rfc822; nobody@example.org" in report
         told = b" ".join(report.split())
-        assert b"5.1.1 <nobody@example.org>: Recipient address rejected" in told
+        assert b"550 5.1.1" in told, report
+        assert b"no such user" in told, report
     finally:
         house.stop()

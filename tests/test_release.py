@@ -1,0 +1,140 @@
+"""Mail on its way out: what is closed, and what the member is told."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from postmand.interfaces import Recipient
+from postmand.internet import Held, Leg, Reply
+from postmand.message.border import Border
+from postmand.postoffice.release import Release, ReleaseSettings
+from postmand.queue.clock import QueueClock
+from postmand.rules.retry import EXPIRED, UNANSWERED
+
+NOW = 1_795_262_400
+SETTINGS = ReleaseSettings(b"smtp.postman.i2p", Border(b"mail.i2p", b"i2pmail.org"), 60)
+REFUSED = Reply(550, "5.1.1", "no such user here")
+A, B, C = b"a@example.org", b"b@example.org", b"c@example.org"
+LEG = Leg(7, "jondoe", b"", b"example.org", (A, B, C), b"Subject: x\r\n\r\n", NOW)
+
+
+class Body:
+    """A body in one piece; it notes that it was closed."""
+
+    def __init__(self, piece: bytes) -> None:
+        self.pieces = [piece, b""]
+        self.closed = False
+
+    def next(self) -> Deferred[bytes]:
+        """Return the next piece."""
+        return succeed(self.pieces.pop(0))
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+class Queue:
+    """A queue of one message."""
+
+    def __init__(self) -> None:
+        self.body = Body(b"x\r\n")
+        self.legs: list[Leg] = []
+
+    def open(self, item: int) -> Deferred[Held]:
+        """Open it."""
+        fields = ((b"Subject", b"x"),)
+        return succeed(
+            Held(item, 7, "jondoe", (A, B), fields, b"<i@mail.i2p>", 3, self.body)
+        )
+
+    def release(self, _item: int, legs: list[Leg], _now: int) -> Deferred[None]:
+        """Note the legs."""
+        self.legs = legs
+        return succeed(None)
+
+
+class Accounts:
+    """A register of one account."""
+
+    def recipient(self, name: str) -> Deferred[Recipient]:
+        """Return it."""
+        return succeed(Recipient(7, name, b"", 0))
+
+
+class Signer:
+    """Signs, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def sign_hashed(self, _header: bytes, _body: Any) -> bytes:
+        """Sign."""
+        if self.error is not None:
+            raise self.error
+        return b"DKIM-Signature: x\r\n"
+
+
+def in_thread(function: Any, *arguments: Any) -> Deferred[Any]:
+    """Call it here."""
+    try:
+        return succeed(function(*arguments))
+    except ValueError as error:
+        return fail(error)
+
+
+class ReleaseTest(SynchronousTestCase):
+    """One message, released and reported on."""
+
+    def setUp(self) -> None:
+        """Make the queue."""
+        self.queue = Queue()
+
+    def making(self, signer: Any) -> Release:
+        """Return what releases."""
+        clock = Clock()
+        clock.advance(NOW)
+        queue: Any = self.queue
+        accounts: Any = Accounts()
+        return Release(
+            SETTINGS,
+            queue,
+            accounts,
+            signer,
+            seconds=clock.seconds,
+            clock=QueueClock(clock.seconds, clock.seconds),
+            random=random.Random(1),
+            in_thread=in_thread,
+        )
+
+    def test_body_is_closed(self) -> None:
+        """Signed, unsigned or when it goes wrong: no file stays open."""
+        for signer, wrong in (
+            (None, False),
+            (Signer(), False),
+            (Signer(ValueError()), True),
+        ):
+            self.queue = Queue()
+            done = Deferred.fromCoroutine(self.making(signer).release(1))
+            if wrong:
+                self.failureResultOf(done, ValueError)
+            else:
+                self.successResultOf(done)
+            self.assertTrue(self.queue.body.closed)
+            self.assertEqual(len(self.queue.legs), 0 if wrong else 1)
+
+    def test_whose_words(self) -> None:
+        """What we say of a time that is over is not given as the far end's words."""
+        failed = {A: REFUSED, B: EXPIRED, C: UNANSWERED}
+        told = Deferred.fromCoroutine(self.making(None).bounce(LEG, failed))
+        letter = b"".join(self.successResultOf(told).body).decode()
+        self.assertEqual(letter.count("It said what follows"), 1)
+        self.assertEqual(letter.count("Diagnostic-Code: "), 1)
+        self.assertIn("no such user here", letter)
+        self.assertEqual(letter.count("No way to the other side was found"), 2)
+        self.assertEqual(letter.count("Once the connection broke"), 1)
