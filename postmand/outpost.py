@@ -21,6 +21,7 @@ from postmand.delivery.host import Host
 from postmand.delivery.wellknown import PolicyFile
 from postmand.dns.addresses import Networks
 from postmand.dns.blocking import Blocking
+from postmand.dns.port import SilentReactor
 from postmand.dns.resolver import Resolver
 from postmand.dns.wire import Server
 from postmand.gateway_keys import GatewayKeys
@@ -96,7 +97,8 @@ def parts(site: Site) -> Parts:
     exchange, link, exit_ = _sections(config)
     keys = GatewayKeys(config)
     identity = keys.link()
-    resolver = Resolver(reactor, [_server(config, exit_.resolver)], random)
+    server = _server(config, exit_.resolver)
+    resolver = Resolver(SilentReactor(reactor), [server], random)
     networks = Networks(allowed=exit_.allowed_networks)
     host = Host(
         link,

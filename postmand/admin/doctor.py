@@ -21,6 +21,7 @@ from postmand.admin.state import (
     check_disk,
     check_queue,
 )
+from postmand.admin.zone_checkup import check_zone
 from postmand.config import Config, ConfigError
 from postmand.store.passwords import SALT_BYTES, Cost, stretch
 
@@ -52,7 +53,8 @@ def findings(call: Call) -> Iterator[Finding]:
         return
     yield ok(f"config: {config.source}")
     yield clock(call.seconds())
-    for check in CHECKS:
+    gateway = config.exchange is not None or config.link is not None
+    for check in GATEWAY_CHECKS if gateway else CHECKS:
         yield from _guarded(check, config)
 
 
@@ -128,6 +130,12 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_aliases,
     check_ports,
     check_argon2,
+)
+
+GATEWAY_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
+    check_directory,
+    check_disk,
+    check_zone,
 )
 
 

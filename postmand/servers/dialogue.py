@@ -149,6 +149,18 @@ class Dialogue(Protocol, TimeoutMixin):
         """Use the reactor we were given (TimeoutMixin's hook)."""
         return self.reactor.callLater(period, func)
 
+    def makeConnection(self, transport: Any) -> None:
+        """Take the connection (Twisted's), and take the peer's address out of its name.
+
+        Twisted puts the name before what its own parts log while it serves somebody.
+        """
+        below = transport
+        while below is not None:
+            if hasattr(below, "logstr"):
+                below.logstr = "session"
+            below = getattr(below, "transport", None)
+        super().makeConnection(transport)  # type: ignore[no-untyped-call]
+
     def connectionMade(self) -> None:
         """Greet."""
         if ITCPTransport.providedBy(self.transport):
