@@ -51,7 +51,7 @@ def read(text: str) -> Config:
             "[submision]",
             "submision: unknown section; remove it (known: node, store, submission, "
             "pop3, mailboxes, accounts, aliases, quota, delays, relay, gateways, "
-            "metrics, limits)",
+            "inbound, exchange, exit, link, metrics, limits)",
         ),
         (
             "[node]\nstat = 'x'",

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from postmand import node as wiring
+from postmand import mailhost
 from postmand.config import Config, ConfigError, from_table
 from postmand.node import Options, makeService, node
 from postmand.servers.pop3 import Pop3Factory
@@ -46,7 +46,7 @@ class NodeTest(SynchronousTestCase):
     def setUp(self) -> None:
         """Open no real store."""
         self.store = Store()
-        self.patch(wiring, "open_store", lambda *_, **__: self.store)
+        self.patch(mailhost, "open_store", lambda *_, **__: self.store)
 
     def config(self, **sections: Any) -> Config:
         """Return a configuration that listens on paths, not on ports."""
@@ -93,7 +93,7 @@ class NodeTest(SynchronousTestCase):
 
     def test_bad_endpoint(self) -> None:
         """A bad endpoint is told with its section, before the store is touched."""
-        self.patch(wiring, "open_store", lambda *_: self.fail("opened"))
+        self.patch(mailhost, "open_store", lambda *_: self.fail("opened"))
         with self.assertRaises(ConfigError) as caught:
             node(self.config(pop3={"listen": ["nonsense"]}), Reactor())
         line = str(caught.exception)
@@ -116,7 +116,7 @@ class NodeTest(SynchronousTestCase):
             def fails(*_: Any, error: Exception = error, **__: Any) -> None:
                 raise error
 
-            self.patch(wiring, "open_store", fails)
+            self.patch(mailhost, "open_store", fails)
             with self.assertRaises(ConfigError) as caught:
                 node(config, Reactor())
             line = str(caught.exception)

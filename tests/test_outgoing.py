@@ -53,8 +53,18 @@ def judged(header: bytes, sender: bytes = b"jondoe@i2pmail.org") -> str:
 def test_what_a_host_sends() -> None:
     """Passes, with all fields there are, in any order."""
     assert judged(HEADER) == ""
-    lines = [b"%s: jondoe@i2pmail.org\r\n" % name for name in reversed(RELEASED)]
+    names = [name for name in reversed(RELEASED) if name != b"Auto-Submitted"]
+    lines = [b"%s: jondoe@i2pmail.org\r\n" % name for name in names]
     assert judged(b"".join(lines) + b"\r\n") == ""
+
+
+def test_what_a_host_sends_of_its_own() -> None:
+    """With the null sender, and with it alone, a mail says that a machine wrote it."""
+    said = b"Auto-Submitted: auto-replied\r\n" + HEADER
+    assert (judged(said, b""), judged(said)) == ("", "field-not-allowed")
+    bare = outgoing.Lock(LOCK.names - {b"Auto-Submitted"}, LOCK.domain)
+    fields, author = outgoing.read(said), b"jondoe@i2pmail.org"
+    assert bare.verdict(fields, [author], b"") is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,8 @@ def test_fields_that_may_not_leave(line: bytes) -> None:
 def test_twice(name: bytes) -> None:
     """No field stands there more than once."""
     line = b"%s: x\r\n" % name
-    assert judged(line + line + HEADER) == "field-twice"
+    sender = b"" if name == b"Auto-Submitted" else b"jondoe@i2pmail.org"
+    assert judged(line + line + HEADER, sender) == "field-twice"
 
 
 @pytest.mark.parametrize("name", [b"Date", b"From", b"Message-ID"])

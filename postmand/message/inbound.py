@@ -83,9 +83,10 @@ class Homeward:
     border: Border
 
     def address(self, address: Address) -> Address:
-        """Return the address as members know it."""
-        if address.domain == self.border.internet_domain:
-            return Address(address.local, self.border.mail_domain)
+        """Return the address as members know it; theirs are in lower case."""
+        border = self.border
+        if address.domain in (border.internet_domain, border.mail_domain):
+            return Address(address.local.lower(), border.mail_domain)
         return address
 
     def entry(self, entry: Mailbox | Group) -> Mailbox | Group:

@@ -198,7 +198,8 @@ class Arrivals:
         members: dict[str, Recipient] = {}
         called: dict[str, bytes] = {}
         failed: dict[bytes, Verdict] = {}
-        for address in dict.fromkeys(recipients):
+        # Members' names have no capitals: how somebody writes them is a habit.
+        for address in dict.fromkeys(map(bytes.lower, recipients)):
             found = await self._judged(address, size)
             if isinstance(found, Recipient):
                 members[found.name] = found

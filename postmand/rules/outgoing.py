@@ -39,6 +39,7 @@ _NEEDED = (b"Date", b"From", b"Message-ID")
 class Lock:
     """What a header block may hold: `names` as they are written, each once at most.
 
+    Auto-Submitted is a bounce's, and no other mail's, whether it is among them or not.
     `domain` is the one that senders are of.
     """
 
@@ -58,7 +59,8 @@ class Lock:
         """
         if fields is None:
             return _MALFORMED
-        allowed = self.names if sender else self.names | {_OF_BOUNCES}
+        bounces = frozenset({_OF_BOUNCES})
+        allowed = self.names - bounces if sender else self.names | bounces
         counted = Counter(name for name, _ in fields)
         for name, times in counted.items():
             if name not in allowed:

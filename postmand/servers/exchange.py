@@ -297,12 +297,14 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
         return verdict
 
     def _local(self, address: Address) -> bytes | None:
-        """Return the local part of an address of our own; None for all others."""
+        """Return the member's name in an address of our own; None for all others."""
+        # Members' names have no capitals: how somebody writes them is a habit.
+        local = address.local.lower()
         if not address.domain:
             # RFC 5321 4.5.1: the one name that needs no domain.
-            return address.local if address.local == b"postmaster" else None
+            return local if local == b"postmaster" else None
         ours = address.domain == self._entrance.internet_domain
-        return address.local if ours and b"@" not in address.local else None
+        return local if ours and b"@" not in local else None
 
     def welcome(self, accepted: bytes) -> str:  # noqa: ARG002 - all are alike
         """Let a caller stay that has named somebody: until its next step, no longer.

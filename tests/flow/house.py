@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import poplib
-import random
-import signal
 import smtplib
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-BIN = Path(sys.executable).parent
-# The node's own surroundings tell something too: none of it may come out.
-SURROUNDINGS = {
-    "TZ": "America/Caracas",
-    "HOSTNAME": "nodes-own-box.home.example.net",
-    "LANG": "C.UTF-8",
-    "PATH": os.environ["PATH"],
-}
-PATIENCE = 60.0
+from tests.flow.program import (
+    BIN,
+    LOCAL,
+    PATIENCE,
+    SURROUNDINGS,
+    Program,
+    Section,
+    free_port,
+    toml,
+)
+
+__all__ = [
+    "BIN",
+    "PATIENCE",
+    "SURROUNDINGS",
+    "House",
+    "Section",
+    "Wire",
+    "free_port",
+    "password",
+    "take_all",
+]
 
 
 def password(name: str) -> str:
@@ -33,45 +41,7 @@ def password(name: str) -> str:
     return f"pw-of-{name}-7q3XzLk"
 
 
-def free_port() -> int:
-    """Return a port that nothing listens on, outside the range of outgoing ones."""
-    while True:
-        port = random.randint(15_000, 31_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-Table = Mapping[str, object]
-Section = Table | Sequence[Table]
-
-
-def toml(sections: Mapping[str, Section]) -> str:
-    """Return sections of strings, numbers, booleans and lists as TOML.
-
-    A sequence of tables is an array of them, as `[[gateways]]` is.
-    """
-    lines = []
-    for section, content in sections.items():
-        tables = [content] if isinstance(content, Mapping) else content
-        for table in tables:
-            one = isinstance(content, Mapping)
-            lines.append(f"[{section}]" if one else f"[[{section}]]")
-            for key, value in table.items():
-                lines.append(f"{key} = {_shown(value)}")
-    return "\n".join(lines) + "\n"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        pairs = ", ".join(f"{key} = {_shown(one)}" for key, one in value.items())
-        return "{ " + pairs + " }"
-    return repr(value)
-
-
-class House:
+class House(Program):
     """A node in a directory of its own: configured, started, stopped, killed.
 
     `overrides` are sections of the configuration on top of cheap passwords and free
@@ -79,16 +49,9 @@ class House:
     """
 
     def __init__(self, base: Path, **overrides: Section) -> None:
-        self.base = base
-        self.state = base / "state"
-        self.config = base / "node.toml"
-        self.log = base / "node.log"
+        super().__init__(base)
         self.smtp_port = free_port()
         self.pop_port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.before: list[str] = []
-        self.twistd = [str(BIN / "twistd")]
-        self._ahead = base / "ahead"
         self.recovery: dict[str, str] = {}
         self.configure(**overrides)
 
@@ -107,116 +70,12 @@ class House:
                 sections[section] = table
         self.config.write_text(toml(sections))
 
-    # The process.
-
-    def launch(self) -> subprocess.Popen[bytes]:
-        """Start the process and return at once."""
-        command = [*self.twistd, "-n", "--pidfile=", "postman"]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.before, *command, "--config", str(self.config)],
-                cwd=self.base,
-                env=SURROUNDINGS,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        return self.process
-
-    def start(self) -> House:
+    def start(self) -> Self:
         """Start the node and wait until both servers greet."""
-        process = self.launch()
+        self.launch()
         for port in (self.smtp_port, self.pop_port):
-            self._await_banner(process, port)
+            self.await_banner(port)
         return self
-
-    def _await_banner(self, process: subprocess.Popen[bytes], port: int) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise AssertionError(f"the node ended at its start:\n{self.told()}")
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", port), 5) as link,
-            ):
-                if link.recv(256):
-                    return
-            time.sleep(0.02)
-        raise AssertionError(f"the node does not greet on {port}:\n{self.told()}")
-
-    def on_a_clock(self) -> House:
-        """Have the node started with clocks that `later` moves ahead."""
-        self._set_ahead(0.0)
-        program = Path(__file__).with_name("ahead.py")
-        self.twistd = [sys.executable, str(program), str(self._ahead)]
-        return self
-
-    def later(self, seconds: float) -> float:
-        """Move the node's clocks ahead at once; return the time of day they show."""
-        self._set_ahead(self._seconds_ahead() + seconds)
-        return self.now()
-
-    def now(self) -> float:
-        """Return the time of day as the node has it, in seconds since 1970 UTC."""
-        return time.time() + self._seconds_ahead()
-
-    def _seconds_ahead(self) -> float:
-        return float(self._ahead.read_text()) if self._ahead.exists() else 0.0
-
-    def _set_ahead(self, seconds: float) -> None:
-        # The node may read at any moment: never half a number.
-        new = self._ahead.with_suffix(".new")
-        new.write_text(str(seconds))
-        new.replace(self._ahead)
-
-    def stop(self) -> None:
-        """End it as an operator does, and see that it ended well."""
-        status = self._end(signal.SIGTERM)
-        # twistd cleans up and then lets the signal end it.
-        if status not in (None, 0, -signal.SIGTERM):
-            raise AssertionError(f"the node ended with {status}:\n{self.told()}")
-        if status is not None and "Server Shut Down" not in self.told()[-200:]:
-            raise AssertionError(f"the node did not end in order:\n{self.told()}")
-
-    def kill(self) -> None:
-        """End it as a power cut does, as far as a process can feel one."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, how: signal.Signals) -> int | None:
-        process, self.process = self.process, None
-        if process is None:
-            return None
-        process.send_signal(how)
-        try:
-            return process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError(f"the node does not end:\n{self.told()}") from None
-
-    def told(self) -> str:
-        """Return the end of the log."""
-        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
-
-    # The operator.
-
-    def ctl(self, *arguments: str, told: str = "") -> str:
-        """Run postmanctl with `told` on its standard input; return what it prints."""
-        done = subprocess.run(
-            [str(BIN / "postmanctl"), "--config", str(self.config), *arguments],
-            input=told,
-            capture_output=True,
-            text=True,
-            cwd=self.base,
-            env=SURROUNDINGS,
-            timeout=PATIENCE,
-            check=False,
-        )
-        if done.returncode:
-            raise AssertionError(
-                f"postmanctl {' '.join(arguments)}: {done.stdout}{done.stderr}"
-            )
-        return done.stdout
 
     def add(self, *names: str) -> None:
         """Make accounts; their recovery codes' announcements are in `recovery`."""
@@ -284,8 +143,8 @@ def take_all(
 class Wire:
     """A bare line connection, for words no client would say."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port: int, address: str = LOCAL, own: str = LOCAL) -> None:
+        self.socket = socket.create_connection((address, port), PATIENCE, (own, 0))
         self.file = self.socket.makefile("rb")
 
     def say(self, *lines: str | bytes) -> None:

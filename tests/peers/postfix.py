@@ -1,4 +1,4 @@
-"""A real Postfix as a gateway: it takes mail for example.org into one Maildir.
+"""A real Postfix, as a gateway or as the Internet: mail for example.org into a Maildir.
 
 It runs by hand, with its configuration, queue and mail in a directory of its own; what
 the machine has installed in /etc and /var stays as it is, and is not started.
@@ -11,10 +11,12 @@ import grp
 import os
 import pwd
 import shutil
+import smtplib
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.flow.house import free_port
@@ -31,12 +33,9 @@ command_directory = /usr/sbin
 daemon_directory = {daemons}
 mail_owner = postfix
 setgid_group = postdrop
-myhostname = gateway.example
 mydestination =
 alias_maps =
-inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
 smtpd_peername_lookup = no
 virtual_mailbox_domains = example.org
 virtual_mailbox_base = {home}/mail
@@ -44,25 +43,53 @@ virtual_mailbox_maps = static:all/
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{uid}
 virtual_minimum_uid = 100
-smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_recipient_restrictions =
   check_recipient_access inline:{{{{nobody@example.org=550 5.1.1 no such user}}}}
 smtpd_tls_cert_file = {home}/gateway.pem
 smtpd_tls_key_file = {home}/gateway.pem
 smtpd_tls_received_header = yes
-smtpd_tls_mandatory_protocols = >=TLSv1.3
-smtpd_tls_fingerprint_digest = sha256
-relay_clientcerts = inline:{{{{{client}=host}}}}
 message_size_limit = 40000000
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
 """
-# Every service without chroot: its root would lack what it needs.
-_MASTER_CF = """\
+_GATEWAY_CF = """\
+myhostname = gateway.example
+inet_interfaces = 127.0.0.1
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_tls_mandatory_protocols = >=TLSv1.3
+smtpd_tls_fingerprint_digest = sha256
+relay_clientcerts = inline:{{{{{client}=host}}}}
+"""
+_INTERNET_CF = """\
+myhostname = mail.example.org
+inet_interfaces = 127.0.0.1, {address}
+smtp_bind_address = {address}
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+smtp_tls_security_level = may
+mynetworks = 127.0.0.1/32
+smtpd_relay_restrictions = reject_unauth_destination, permit
+smtpd_tls_security_level = may
+transport_maps = inline:{{{{{transport}}}}}
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+"""
+_INTERNET_DOORS = """\
+{address}:{port} inet n - n - - smtpd
+127.0.0.1:{door} inet n - n - - smtpd
+  -o smtpd_relay_restrictions=permit_mynetworks,reject
+smtp unix - - n - - smtp
+"""
+_GATEWAY_DOORS = """\
 127.0.0.1:{plain} inet n - n - - smtpd
 127.0.0.1:{pinned} inet n - n - - smtpd
   -o smtpd_tls_wrappermode=yes -o smtpd_tls_ask_ccert=yes
   -o smtpd_relay_restrictions=permit_tls_clientcerts,reject
+"""
+# Every service without chroot: its root would lack what it needs.
+_MASTER_CF = """\
 tlsmgr unix - - n 1000? 1 tlsmgr
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -91,30 +118,18 @@ def fingerprint(pin: str) -> str:
     return ":".join(f"{octet:02X}" for octet in octets)
 
 
-class Postfix:
-    """One Postfix with two doors: `plain`, and `pinned`, which is TLS from the start.
+class _Instance:
+    """One Postfix with a directory of its own. `identity` is key and certificate."""
 
-    `identity` is its key and certificate as PEM; the pinned door relays for whoever
-    shows the key that `client` is the pin of, and for nobody else.
-    """
-
-    def __init__(self, identity: bytes, client: str) -> None:
-        self.plain, self.pinned = free_port(), free_port()
+    def __init__(self, identity: bytes, main: str, doors: str) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="postfix-", dir="/tmp"))
         self._home.chmod(0o755)
         self._make_places()
         (self._home / "gateway.pem").touch(0o600)
         (self._home / "gateway.pem").write_bytes(identity)
-        (self._home / "main.cf").write_text(
-            _MAIN_CF.format(
-                home=self._home,
-                daemons=MASTER.parent,
-                uid=_NOBODY,
-                client=fingerprint(client),
-            )
-        )
-        ports = {"plain": self.plain, "pinned": self.pinned}
-        (self._home / "master.cf").write_text(_MASTER_CF.format(**ports))
+        common = _MAIN_CF.format(home=self._home, daemons=MASTER.parent, uid=_NOBODY)
+        (self._home / "main.cf").write_text(common + main)
+        (self._home / "master.cf").write_text(doors + _MASTER_CF)
         self._running = subprocess.Popen(
             [MASTER, "-c", self._home, "-d"],
             env={**os.environ, "MAIL_CONFIG": str(self._home)},
@@ -123,8 +138,6 @@ class Postfix:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        await_port(self.plain)
-        await_port(self.pinned)
 
     def _make_places(self) -> None:
         owner = pwd.getpwnam("postfix").pw_uid
@@ -157,6 +170,53 @@ class Postfix:
         shutil.rmtree(self._home)
 
 
+class Postfix(_Instance):
+    """A gateway with two doors: `plain`, and `pinned`, which is TLS from the start.
+
+    `identity` is its key and certificate as PEM; the pinned door relays for whoever
+    shows the key that `client` is the pin of, and for nobody else.
+    """
+
+    def __init__(self, identity: bytes, client: str) -> None:
+        self.plain, self.pinned = free_port(), free_port()
+        super().__init__(
+            identity,
+            _GATEWAY_CF.format(client=fingerprint(client)),
+            _GATEWAY_DOORS.format(plain=self.plain, pinned=self.pinned),
+        )
+        await_port(self.plain)
+        await_port(self.pinned)
+
+
+class Internet(_Instance):
+    """The mail server of example.org, at `address` and `port`, with STARTTLS.
+
+    Its users hand in at `door` of this machine. `ways` are the servers that i2pmail.org
+    is reached at, the most preferred first: it has no other way to look them up. What
+    is put off is tried again within seconds.
+    """
+
+    def __init__(
+        self, identity: bytes, address: str, port: int, ways: Sequence[tuple[str, int]]
+    ) -> None:
+        self.address, self.port, self.door = address, port, free_port()
+        hops = ",".join(f"[{host}]:{number}" for host, number in ways)
+        super().__init__(
+            identity,
+            _INTERNET_CF.format(
+                address=address, transport=f"{{i2pmail.org=smtp:{hops}}}"
+            ),
+            _INTERNET_DOORS.format(address=address, port=port, door=self.door),
+        )
+        await_port(self.port, address)
+        await_port(self.door)
+
+    def send(self, sender: str, recipients: list[str], message: bytes) -> None:
+        """Hand in one message as a user of example.org."""
+        with smtplib.SMTP("127.0.0.1", self.door, "client", _PATIENCE) as session:
+            assert not session.sendmail(sender, recipients, message)
+
+
 class Sink:
     """Postfix's own smtp-sink: it takes everything and keeps nothing."""
 
@@ -177,12 +237,12 @@ class Sink:
         self._running.wait()
 
 
-def await_port(port: int) -> None:
+def await_port(port: int, address: str = "127.0.0.1") -> None:
     """Wait until something listens there."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection((address, port), 1).close()
         except OSError:
             if time.monotonic() > until:
                 raise

@@ -1,0 +1,125 @@
+"""The mail system and the Internet around it, on one machine.
+
+A mail host, gateways that are paired with it, the name system with their zone, and a
+Postfix that is example.org: its mail exchanger, and its users' server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from postmand.link import new_identity
+from tests.flow.abroad import QUICK, record
+from tests.flow.house import House
+from tests.flow.outpost import Gateway
+from tests.flow.program import LOCAL, Section, free_port
+from tests.peers.postfix import Internet
+from tests.world.dns import World
+
+MAIL = "127.0.0.30"
+# A network of loopback for each gateway: one of them may be away.
+_GATEWAYS = ("127.0.0.21", "127.0.0.22")
+_EXAMPLE = f"""\
+@ MX 10 mail
+mail A {MAIL}
+@ TXT "v=spf1 ip4:{MAIL} -all"
+"""
+
+
+class Whole:
+    """All of it, in directories below `base`; to be used in a `with`.
+
+    `zones` come to those of i2pmail.org and example.org. `gateway` are sections over
+    the gateways' own, `host` over the mail host's.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        *,
+        members: Sequence[str] = ("alice",),
+        zones: Mapping[str, str] | None = None,
+        gateways: int = 2,
+        postfix: bool = True,
+        gateway: Mapping[str, Section] | None = None,
+        host: Mapping[str, Section] | None = None,
+    ) -> None:
+        self.port, inbound = free_port(), free_port()
+        (base / "host").mkdir()
+        sections: dict[str, Any] = {**QUICK, **(host or {})}
+        listen = [f"tcp:{inbound}:interface={LOCAL}"]
+        sections["inbound"] = {**sections.get("inbound", {}), "listen": listen}
+        self.house = House(base / "host", **sections)
+        self.house.add(*members)
+        self.dkim = record(self.house)
+        self._sections = dict(gateway or {})
+        self.gateways = [
+            Gateway(
+                *(base / f"gateway{number}", address, self.port, inbound),
+                name=f"mx{number}.i2pmail.org",
+            ).pair(self.house)
+            for number, address in enumerate(_GATEWAYS[:gateways], 1)
+        ]
+        ours = {"i2pmail.org": self._zone(), "example.org": _EXAMPLE}
+        self.world = World(base / "dns", {**ours, **(zones or {})})
+        self._wants_postfix = postfix
+        self._base = base
+        self.postfix: Internet | None = None
+
+    def _zone(self) -> str:
+        """Return what the operator publishes: DKIM's record in pieces of a line."""
+        name, text = (part.decode() for part in self.dkim)
+        pieces = " ".join(f'"{text[at : at + 250]}"' for at in range(0, len(text), 250))
+        lines = [
+            f"{name}. TXT {pieces}",
+            f'@ TXT "v=spf1 ip4:{LOCAL} mx -all"',
+            '_dmarc TXT "v=DMARC1; p=reject; adkim=s; aspf=s"',
+        ]
+        for number, one in enumerate(self.gateways, 1):
+            lines.append(f"@ MX {10 * number} mx{number}")
+            lines.append(f"mx{number} A {one.address}")
+        return "\n".join(lines) + "\n"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Bring all up: first those whom the others ask."""
+        self.world.start()
+        exits: dict[str, object] = {"resolver": self.world.resolver}
+        for one in self.gateways:
+            more = dict(self._sections)
+            more["exit"] = {**exits, **dict(more.get("exit", {}))}  # type: ignore[arg-type]
+            one.configure(**more)
+            one.start()
+        if self._wants_postfix:
+            ways = [(one.address, one.port) for one in self.gateways]
+            self.postfix = Internet(new_identity(), MAIL, self.port, ways)
+        self.house.start()
+
+    def stop(self) -> None:
+        """End all, the host first; all are ended, whatever one of them says."""
+        with contextlib.ExitStack() as ending:
+            ending.callback(self.world.stop)
+            for one in self.gateways:
+                ending.callback(one.stop)
+            if self.postfix is not None:
+                ending.callback(self.postfix.stop)
+            ending.callback(self.house.stop)
