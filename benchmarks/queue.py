@@ -118,8 +118,12 @@ def measure(directory: str) -> dict[str, float]:
             found[what] = median(ask)
     waiting = iter(loop.get(queue.due(NOW, DUE)))
     legs = iter(loop.get(queue.legs_due(NOW, DUE)))
+    (tag,) = {leg.domain for leg in loop.get(queue.legs_due(NOW, DUE))}
+    found["all legs due, all busy"] = median(
+        lambda: loop.get(queue.legs_due(2**40, DUE, [tag]))
+    )
     found["open and release one"] = median(lambda: release(loop, queue, next(waiting)))
-    found["try and settle one"] = median(lambda: settle(loop, queue, next(legs)))
+    found["try and settle one"] = median(lambda: settle(loop, queue, next(legs).item))
     found["memory, MiB"] = memory()
     store.close()
     return found

@@ -82,6 +82,8 @@ class Tally:
         """Count what the runner tells."""
         if name == "released":
             self.counts.count("released", times=times)
+        elif name == "held":
+            self.counts.count("held", times=times)
         elif name in _RESULTS:
             self.counts.count("relay", _RESULTS[name], times)
             if name == "failed":

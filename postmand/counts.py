@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-Name = Literal["accepted", "refused", "released", "relay", "bounces", "faults"]
+Name = Literal["accepted", "refused", "released", "held", "relay", "bounces", "faults"]
 """What is counted. `refused` is told apart by a verdict's reason, `relay` by result,
 `faults` by what went wrong."""
 

@@ -5,7 +5,7 @@ Like `interfaces`, on which it stands: a docstring states the promises of its se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -46,6 +46,14 @@ class Pooled:
     owner: bytes
     size_class: int
     due: int
+
+
+@frozen
+class DueLeg:
+    """A leg to be tried. `domain` stands for its domain, and is no name."""
+
+    item: int
+    domain: bytes
 
 
 @frozen
@@ -129,11 +137,15 @@ class Standing:
 
 @frozen
 class Reply:
-    """What the far end said of one recipient: cleaned and cut, good for a mail."""
+    """What the far end said of one recipient: cleaned and cut, good for a mail.
+
+    `ours`: it said nothing; the words are this program's.
+    """
 
     code: int
     enhanced: str
     text: str
+    ours: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -158,6 +170,10 @@ class Report:
     doubtful: bool = False
 
 
+class HeldBackError(Exception):
+    """A message was held back for the operator instead of released."""
+
+
 class StampSpentError(Exception):
     """The stamp bought something already."""
 
@@ -172,8 +188,8 @@ class IQueue(Interface):
     `now` is the queue's clock, in seconds since 1970-01-01 UTC; `due` is kept as a
     whole minute, rounded up, so that nothing leaves early. An item is a random number;
     a message has another after its release than before. What is asked for is found by
-    an index: no call costs more because more waits. Calls that change something are on
-    the disk when they fire.
+    an index: no call costs more because more waits (what is due and left out costs a
+    step in the index each). Calls that change something are on the disk when they fire.
 
     Any call fails with StoreBusyError, and has changed nothing then. An operator may
     hold or drop an item at any moment, from a process beside the node: between two
@@ -208,10 +224,20 @@ class IQueue(Interface):
         ValueError without legs.
         """
 
-    def legs_due(now: int, most: int) -> Deferred[Sequence[int]]:
+    def hold(item: int) -> Deferred[bool]:
+        """Hold a message back, until the operator lets it go; it leaves the pool.
+
+        Fire with False, and change nothing, where the operator let it go by hand: that
+        is the last word. LookupError if it is gone, released or held.
+        """
+
+    def legs_due(
+        now: int, most: int, busy: Collection[bytes] = ()
+    ) -> Deferred[Sequence[DueLeg]]:
         """Fire with at most `most` legs to be tried, the longest overdue first.
 
-        Those that are held or being tried are left out.
+        Those that are held or being tried are left out, and those to the domains that
+        `busy` names by their `DueLeg.domain`: a handful, for each is a parameter.
         """
 
     def begin(item: int) -> Deferred[Parcel]:

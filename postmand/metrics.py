@@ -38,6 +38,7 @@ _COUNTERS = (
     ("accepted", "Messages accepted from members.", ""),
     ("refused", "Refusals, by reason.", "reason"),
     ("released", "Messages released to the Internet.", ""),
+    ("held", "Messages held back, their account being disabled.", ""),
     ("relay", "Tries to hand mail to a gateway, by what came of them.", "result"),
     ("bounces", "Bounces put into members' mailboxes.", ""),
     ("faults", "What went wrong, by kind.", "kind"),

@@ -17,6 +17,7 @@ from postmand.message.border import Border
 from postmand.message.dsn import SUBJECT, Failure, bounce
 from postmand.message.restamp import release_block
 from postmand.message.sanitizer import Limits, parse
+from postmand.rules.retry import EXPIRED
 
 JONDOE = Mailbox("Jon Doe", Address(b"jondoe", b"mail.i2p"))
 BORDER = Border(b"mail.i2p", b"i2pmail.org")
@@ -122,7 +123,7 @@ def test_status_fields() -> None:
     about, *each = groups(
         Failure(BOB, UNKNOWN),
         Failure(b"eve@example.com", Reply(451, "4.7.1", "greylisted")),
-        Failure(b"ann@example.com"),
+        Failure(b"ann@example.com", EXPIRED),
     )
     assert about.items() == [("Reporting-MTA", "dns; smtp.postman.i2p")]
     assert [group.items() for group in each] == [
@@ -148,7 +149,7 @@ def test_status_fields() -> None:
 
 def test_no_time_but_its_date() -> None:
     """Neither arrival nor last attempt is told, nor a zone or a second."""
-    message = bounced(Failure(BOB, UNKNOWN), Failure(b"eve@example.com"))
+    message = bounced(Failure(BOB, UNKNOWN), Failure(b"eve@example.com", EXPIRED))
     assert b"Arrival-Date" not in message
     assert b"Attempt" not in message
     assert set(re.findall(rb"\d\d:\d\d:\d\d [+-]\d{4}", message)) == {
@@ -244,6 +245,30 @@ def test_doubtful_apart() -> None:
     assert ("b@x" in second, "may have arrived" in second) == (True, False)
 
 
+def test_our_own_words() -> None:
+    """What this program refuses itself is told as that, and no far end is quoted."""
+    ours = Reply(553, "5.1.3", "this is not an address", ours=True)
+    told = words(Failure(BOB, ours))
+    assert "It was not sent there: this is not an address. Look at" in told
+    assert "It said" not in told
+    assert "refuses it" not in told
+    (_, group) = groups(Failure(BOB, ours))
+    assert group.items()[1:] == [("Action", "failed"), ("Status", "5.1.3")]
+
+
+def test_our_own_words_apart() -> None:
+    """The same words of the far end are its own; two reasons of ours are two."""
+    replies = (
+        Reply(553, "5.6.7", "one", ours=True),
+        Reply(553, "5.6.7", "two", ours=True),
+        Reply(553, "5.6.7", "one"),
+    )
+    told = words(*(Failure(b"a@x", reply) for reply in replies))
+    assert told.count("It was not delivered to:") == 3
+    assert told.count("It said what follows") == 1
+    assert told.count("It was not sent there: one.") == 1
+
+
 def test_long_words_are_cut() -> None:
     """A long subject, address or reply makes neither a long line nor a long letter."""
     header = HEADER.replace(b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", b"\r\n word" * 2_000)
@@ -280,9 +305,9 @@ def test_words_stay_whole() -> None:
         (Failure(BOB, Reply(554, "", "no")), "refused again"),
         (Failure(BOB, Reply(450, "4.3.0", "busy")), "put it off each time"),
         (Failure(BOB, Reply(450, "4.3.0", "busy")), "send it again later"),
-        (Failure(BOB), "No way to the other side was found"),
-        (Failure(BOB), "send it again later"),
-        (Failure(BOB, doubtful=True), "may have arrived all the same"),
+        (Failure(BOB, EXPIRED), "No way to the other side was found"),
+        (Failure(BOB, EXPIRED), "send it again later"),
+        (Failure(BOB, EXPIRED, doubtful=True), "may have arrived all the same"),
     ],
 )
 def test_advice(failure: Failure, advice: str) -> None:
@@ -384,6 +409,7 @@ _REPLIES = st.builds(
             max_size=100,
         ).map("".join),
     ),
+    st.booleans(),
 )
 _FAILURES = st.builds(
     Failure,
@@ -392,7 +418,7 @@ _FAILURES = st.builds(
         st.text(max_size=100).map(str.encode),
         st.sampled_from((BOB, b'"a b"@x', b'"\r\nBcc: y"@x', "ö@ü".encode())),
     ),
-    st.none() | _REPLIES,
+    _REPLIES,
     st.booleans(),
 )
 _FIELD_NAMES = {"Final-Recipient", "Action", "Status", "Diagnostic-Code"}

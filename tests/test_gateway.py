@@ -187,11 +187,14 @@ class ConversationTests(CourierCase):
         report = self.sent(net, ALICE, rene)
         self.assertEqual(codes(report), {ALICE: 250, rene: 553})
         self.assertEqual(report.replies[rene].enhanced, "5.6.7")
+        self.assertTrue(report.replies[rene].ours)
+        self.assertFalse(report.replies[ALICE].ours)
         self.assertEqual(net.doors["a"].messages[0].recipients, [ALICE])
         self.assertEqual(codes(self.sent(net, rene)), {rene: 553})
         header = "Subject: é\r\n\r\n".encode()
         report = self.sent(net, ALICE, header=header)
         self.assertEqual(report.replies[ALICE].enhanced, "5.6.9")
+        self.assertTrue(report.replies[ALICE].ours)
         self.assertEqual(len(net.doors["a"].messages), 1)
 
     def test_address_with_commands(self) -> None:

@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from postmand.abroad import Tally
 from postmand.counts import Counts
 from postmand.metrics import Gauges, LagProbe, MetricsFactory, Published
 
@@ -64,6 +65,7 @@ class PageTest(SynchronousTestCase):
             {
                 "postmand_accepted_total",
                 "postmand_released_total",
+                "postmand_held_total",
                 "postmand_bounces_total",
                 *(
                     f'postmand_relay_total{{result="{result}"}}'
@@ -86,6 +88,7 @@ class PageTest(SynchronousTestCase):
         self.counts.count("refused", "quota-spent", times=2)
         self.counts.count("refused", "no-such-user")
         self.counts.count("released", times=4)
+        self.counts.count("held", times=2)
         self.counts.count("relay", "delivered", times=3)
         self.counts.count("relay", "doubtful")
         self.counts.count("bounces")
@@ -97,6 +100,7 @@ class PageTest(SynchronousTestCase):
             ('postmand_refused_total{reason="quota-spent"}', 2),
             ('postmand_refused_total{reason="no-such-user"}', 1),
             ("postmand_released_total", 4),
+            ("postmand_held_total", 2),
             ('postmand_relay_total{result="delivered"}', 3),
             ('postmand_relay_total{result="doubtful"}', 1),
             ('postmand_relay_total{result="retry"}', 0),
@@ -105,6 +109,21 @@ class PageTest(SynchronousTestCase):
             ("postmand_reactor_lag_seconds", 0.123),
         ):
             self.assertEqual(shown[name], value, name)
+
+    def test_what_the_queue_tells(self) -> None:
+        """What is released or held is no fault; what has no name of its own is."""
+        tally = Tally(self.counts)
+        for name in ("released", "held", "deferred", "store-busy"):
+            tally.queue(name, 2)
+        self.assertEqual(
+            self.counts.snapshot(),
+            {
+                ("released", ""): 2,
+                ("held", ""): 2,
+                ("relay", "retry"): 2,
+                ("faults", "store-busy"): 2,
+            },
+        )
 
     def test_stands_still_between_ticks(self) -> None:
         """Not an octet of the page tells what happened since the last tick."""

@@ -29,7 +29,7 @@ class PostmasterTests(QueueCase):
         self.assertEqual(told, ("waiting", NOW + 60, False, 1024, 2, b""))
         one = listed[leg]
         told = (one.stage, one.attempts, one.recipients, len(one.domain))
-        self.assertEqual(told, ("relay", 2, 2, postmaster.TAG_DIGITS))
+        self.assertEqual(told, ("relay", 2, 2, 8))
         self.assertNotIn(b"xample", one.domain)
         self.assertEqual(self.list.show(leg).listed, one)
         shown = self.list.show(leg, domains=True)

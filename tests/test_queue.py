@@ -15,7 +15,7 @@ from postmand.interfaces import StoreBusyError
 from postmand.store import queue_rows, writer
 from postmand.store.cards import opened_waiting
 from postmand.store.database import connect
-from postmand.store.queue_intake import next_minute
+from postmand.store.queue_intake import domain_tag, next_minute
 from postmand.store.seal import SealError
 from tests.contracts.queue_cases import NODE_KEY, QueueCase
 from tests.contracts.queues import BOUNCE, NOW, a_leg, a_message
@@ -75,14 +75,29 @@ class SealedTests(QueueCase):
             self.assertEqual(due % 60, 0)
 
     def test_owner_and_class_are_told_in_the_pool_only(self):
-        """What waits its own time, is held or on its way tells neither."""
+        """What waits its own time or is held tells neither."""
         self.put(a_message(pooled=True))
         ask = "SELECT owner IS NULL, size_class IS NULL FROM queue_items"
         self.assertEqual(self.rows(ask), [(0, 0)])
         (one,) = self.pooled()
-        self.get(self.queue.release(one.item, [a_leg()], NOW))
+        self.hold(one.item)
         self.put(a_message())
         self.assertEqual(self.rows(ask), [(1, 1), (1, 1)])
+
+    def test_a_leg_tells_its_domain_by_a_keyed_hash(self):
+        """Alike for all legs of a domain, held or not; whose mail it is is not told."""
+        self.put(a_message(pooled=True))
+        (one,) = self.pooled()
+        ((owner,),) = self.rows("SELECT owner FROM queue_items")
+        self.get(self.queue.release(one.item, [a_leg(), a_leg(b"example.net")], NOW))
+        self.hold(self.released()[0])
+        ask = "SELECT owner, size_class FROM queue_items"
+        tags = [domain_tag(NODE_KEY, b"example.%s" % top) for top in (b"org", b"net")]
+        legs = [(tags[0], None), (tags[0], None), (tags[1], None)]
+        self.assertEqual(sorted(self.rows(ask)), sorted(legs))
+        self.assertNotIn(owner, tags)
+        other = type(NODE_KEY).from_master(bytes(32))
+        self.assertNotEqual(domain_tag(other, b"example.org"), tags[0])
 
     def test_card_of_another_row(self):
         """A card is bound to its item: one moved to another row does not open."""
@@ -259,6 +274,7 @@ class FaultTests(QueueCase):
                 lambda: self.queue.begin(item),
                 lambda: self.queue.settle(item, None, 0),
                 lambda: self.queue.release(self.due()[0], [a_leg()], NOW),
+                lambda: self.queue.hold(self.due()[0]),
                 self.queue.in_flight,
             ):
                 with self.assertRaises(StoreBusyError):

@@ -20,10 +20,15 @@ STATEMENTS = {
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, str)
 }
+BUSY = 16
+STATEMENTS |= {
+    f"queue_rows.LEGS_DUE_BUT_{n}": queue_rows.legs_due_but(n) for n in (0, 1, BUSY)
+}
 # At the start, and when the queue seems full.
 WHOLE = {"queue_rows.COUNT", "queue_rows.NAMED_FILES"}
 # Asked at each tick.
 COVERED = {f"queue_rows.{name}" for name in ("DUE", "NEXT_CLASS", "NEXT_OWNER")}
+COVERED |= {name for name in STATEMENTS if "LEGS_DUE" in name}
 DUE_AT = 1_000_000
 
 
@@ -46,7 +51,11 @@ def fill(directory, many):
         for stage in Stage:
             body = random_number()
             due = DUE_AT - n if n < 5 else DUE_AT + 60 * n
-            pool = (b"%016d" % (n % 10), n % 3) if stage is Stage.POOL else (None, None)
+            tags = {
+                Stage.POOL: (b"%016d" % (n % 10), n % 3),
+                Stage.LEG: (b"%04d" % n, None),
+            }
+            pool = tags.get(stage, (None, None))
             card = SealedCard(b"k" * 112, b"c" * 1040)
             queue_rows.put_body(connection, BodyRow(body, None, b"b" * 1024))
             row = ItemRow(random_number(), body, stage, due, card, *pool)
@@ -69,6 +78,21 @@ def test_plans(filled, name):
         assert not scans
     if name in COVERED:
         assert any("COVERING INDEX" in step for step in plan)
+    if "NEXT_" in name:
+        assert all("queue_items_in_pool" in step for step in plan)
+
+
+def test_index_of_the_pool_is_the_pools(filled):
+    """What is on its way has a tag, too, and stands in no one's way there."""
+    (pooled,) = filled.execute(
+        "SELECT count(*) FROM queue_items INDEXED BY queue_items_in_pool"
+        " WHERE stage = 1"
+    ).fetchone()
+    assert pooled == 1000
+    (sql,) = filled.execute(
+        "SELECT sql FROM sqlite_master WHERE name = 'queue_items_in_pool'"
+    ).fetchone()
+    assert sql.endswith("WHERE stage = 1")
 
 
 def cost(connection, ask):
@@ -90,8 +114,10 @@ def costs(directory, many):
     with closing(fill(directory, many)) as connection:
         bodies = None
         master = Postmaster(connection, bodies)
-        (waiting, *_) = queue_rows.due(connection, Stage.WAITING, DUE_AT, 1)
-        (leg, *_) = queue_rows.due(connection, Stage.LEG, DUE_AT, 1)
+        waiting, other = queue_rows.due(connection, Stage.WAITING, DUE_AT, 2)
+        ((leg, _),) = connection.execute(
+            queue_rows.legs_due_but(0), (Stage.LEG, 0, 0, DUE_AT, 1)
+        )
         body = connection.execute(
             "SELECT body_id FROM queue_items WHERE id = ?", (leg,)
         ).fetchone()[0]
@@ -111,7 +137,12 @@ def costs(directory, many):
 
         asked = {
             "due": lambda: queue_rows.due(connection, Stage.WAITING, DUE_AT, 100),
-            "legs": lambda: queue_rows.due(connection, Stage.LEG, DUE_AT, 100),
+            "legs": lambda: queue_rows.legs_due(
+                connection, DUE_AT, 100, [b"%04d" % n for n in range(2)]
+            ),
+            "hold, node": lambda: queue_rows.hold(
+                connection, other, queue_rows.BEFORE_RELEASE, after=queue_rows.BY_HAND
+            ),
             "pool": lambda: queue_rows.pool(connection, 4),
             "page": lambda: connection.execute(postmaster.PAGE, (-1, 20)).fetchall(),
             "begin": lambda: queue_rows.begin(connection, leg),

@@ -15,8 +15,7 @@ from zope.interface import implementer
 
 from postmand.config import Delays, Relay
 from postmand.interfaces import Copy, Outgoing, Recipient, StoreBusyError
-from postmand.internet import ICourier, Leg, Reply, Report
-from postmand.queue import legs
+from postmand.internet import HeldBackError, ICourier, Leg, Reply, Report
 from postmand.queue.clock import QueueClock
 from postmand.queue.pace import Pace, PutOff
 from postmand.queue.pool import Pool
@@ -302,7 +301,7 @@ class TickTests(RunnerCase):
         _, page = [one for one in pages if one]
         self.assertEqual(len(page), 50)
         begun = [call[1][0] for call in self.queue.asked if call[0] == "begin"]
-        self.assertEqual(begun, page[::-1])
+        self.assertEqual(begun, [leg.item for leg in page[::-1]])
 
     def test_larger_batch_goes_on_with_the_next_tick(self):
         """So many a tick and no more; nothing is forgotten."""
@@ -397,6 +396,7 @@ class TickTests(RunnerCase):
         for name, arguments in self.queue.asked:
             if name in ("due", "legs_due"):
                 self.assertLessEqual(arguments[1], 1_200)
+                self.assertTrue(all(len(busy) <= 2 for busy in arguments[2:]))
         self.assertLessEqual(self.courier.most, 16)
         self.assertEqual(self.waiting(), 0)
         self.assertTrue(all(body.closed for body in self.memory.given))
@@ -467,6 +467,28 @@ class FaultTests(RunnerCase):
         self.runner = self.a_runner()
         self.runner.start()
         self.assertEqual(self.counts["release-fault"], 0)
+
+    def test_message_that_is_held_back(self):
+        """It is no fault and not asked for again; it is counted apart."""
+        real = self.release
+
+        async def release(item):
+            if self.memory.items[item].content.name == "13":
+                await self.queue.hold(item)
+                raise HeldBackError
+            await real(item)
+
+        self.release = release
+        self.runner = self.a_runner()
+        for number in (13, 14):
+            self.put(number)
+        with capturedLogs() as events:
+            self.runner.start()
+            self.pass_(HOUR)
+        self.assertEqual((self.released, self.queue.calls["hold"]), ([14], 1))
+        self.assertEqual((self.counts["held"], self.counts["released"]), (1, 1))
+        self.assertEqual(self.counts["release-fault"], 0)
+        self.assertEqual((self.waiting(), events), (1, []))
 
     def test_store_busy_at_each_call(self):
         """Whatever is asked: nothing is lost, and the tick after goes on."""
@@ -615,8 +637,8 @@ class RelayTests(RunnerCase):
         names = self.courier.names()
         self.assertEqual(len([one for one in names if one <= 100]), 8)
         self.assertEqual(sorted(one for one in names if one > 100), [*range(101, 151)])
-        # Each learns its domain once, not every minute.
-        self.assertLess(self.queue.calls["begin"], 250)
+        # What waits for its domain is not begun to learn that.
+        self.assertEqual(self.queue.calls["begin"], 8 + 50)
 
     def test_slots(self):
         """No more are on their way than there are slots; each answer lets one in."""
@@ -704,23 +726,61 @@ class RelayTests(RunnerCase):
         self.assertEqual(len(hung), 4)
         self.assertEqual(self.counts["unreached"], 1)
 
-    def test_more_of_a_domain_than_is_remembered(self):
-        """Who waits for a domain is bounded, and forgotten when it does not come."""
-        self.patch(legs, "_WAITING", 3)
+    def test_thousands_for_a_hanging_domain(self):
+        """However many wait for one that never answers, all others pass.
+
+        And what waits is not touched: not begun, not marked, not written.
+        """
         self.courier.answer = lambda parcel: (
             Deferred() if parcel.leg.domain == b"tar.pit" else always(TAKEN)(parcel)
         )
-        for number in range(1, 31):
+        for number in range(1, 2_001):
             self.put(number, domains=(b"tar.pit",))
         self.runner.start()
-        self.pass_(HOUR - TICK)
-        self.assertEqual(self.queue.calls["begin"], 8 + 3)
-        # An operator drops what waits: others are let in, an hour later at most.
-        for item in [n for n, one in self.memory.items.items() if not one.trying]:
-            del self.memory.items[item]
-        self.put(31)
-        self.pass_(120)
-        self.assertIn(31, self.courier.names())
+        self.pass_(10 * TICK)
+        self.assertEqual(len(self.released), 2_000)
+        for number in range(2_001, 2_051):
+            self.put(number, domains=(b"%d.example" % number,))
+        self.pass_(10 * TICK)
+        names = self.courier.names()
+        self.assertEqual(sorted(names[8:]), [*range(2_001, 2_051)])
+        self.assertEqual(self.queue.calls["begin"], 8 + 50)
+        self.assertEqual(self.queue.calls["settle"], 50)
+
+    def test_several_hanging_domains(self):
+        """The queue is told of those that are busy, and of no more than there are."""
+        self.courier.answer = lambda parcel: Deferred()
+        self.settings = {"at_once": 6}
+        self.runner = self.a_runner()
+        for number in range(1, 41):
+            self.put(number, domains=(b"one.pit", b"two.pit"))
+        self.runner.start()
+        self.pass_(HOUR)
+        sent = Counter(leg.domain for leg in self.courier.sent)
+        self.assertEqual(sent, {b"one.pit": 3, b"two.pit": 3})
+        busy = [call[1][2] for call in self.queue.asked if call[0] == "legs_due"]
+        self.assertLessEqual(max(map(len, busy)), 2)
+
+    def test_freed_while_the_queue_is_asked(self):
+        """A domain that answers in that moment is not left out until the next tick."""
+        hung = []
+
+        def answer(parcel):
+            hung.append(Deferred())
+            return hung[-1]
+
+        self.courier.answer = answer
+        for number in range(1, 21):
+            self.put(number)
+        self.runner.start()
+        self.assertEqual(len(hung), 8)
+        asking = self.queue.hung["legs_due"] = Deferred()
+        self.clock.advance(TICK)
+        del self.queue.hung["legs_due"]
+        hung[0].callback(Report({b"a@example.org": TAKEN}))
+        self.assertEqual(len(hung), 8)
+        asking.callback([])
+        self.assertEqual(len(hung), 9)
 
     def test_domain_that_answers_again(self):
         """Those that waited for their domain follow, each once."""

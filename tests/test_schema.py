@@ -18,7 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, create_engine, select
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.interfaces import StoreBusyError
@@ -120,6 +120,24 @@ class UpgradeTests(SynchronousTestCase):
             "('accounts', 'messages', 'thread_ids')",
         ):
             self.assertIn("STRICT", sql)
+
+    def test_indexes(self):
+        """Those of the migrations are schema.py's, with the conditions of partial ones.
+
+        Alembic compares no conditions.
+        """
+        upgrade(self.url)
+        described = self.directory / "described.db"
+        engine = create_engine(f"sqlite:///{described}")
+        self.addCleanup(engine.dispose)
+        metadata.create_all(engine)
+        ask = (
+            "SELECT name, sql FROM sqlite_master"
+            " WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+        )
+        found = self.rows(self.path, ask)
+        self.assertGreater(len(found), 8)
+        self.assertEqual(found, self.rows(described, ask))
 
     def test_rows_have_no_order_but_the_needed_one(self):
         """thread_ids has no row numbers; messages never use one twice."""

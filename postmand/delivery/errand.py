@@ -22,10 +22,14 @@ UNDERWAY = 459
 _ACCESS = frozenset({530, 534, 535, 538})
 # Commands a gateway does not understand (RFC 5321 4.2.2).
 _NOT_UNDERSTOOD = frozenset({500, 502, 503, 504})
-_NOWHERE = Reply(451, "4.4.1", "no gateway could be reached")
-_NO_MAILBOX = Reply(553, "5.1.3", "not an address")
-_NO_UTF8_ADDRESS = Reply(553, "5.6.7", "the way there takes no address beyond ASCII")
-_NO_UTF8_HEADER = Reply(554, "5.6.9", "the way there takes no header beyond ASCII")
+_NOWHERE = Reply(451, "4.4.1", "no gateway could be reached", ours=True)
+_NO_MAILBOX = Reply(553, "5.1.3", "this is not an address", ours=True)
+_NO_UTF8_ADDRESS = Reply(
+    553, "5.6.7", "the way there takes no address beyond ASCII", ours=True
+)
+_NO_UTF8_HEADER = Reply(
+    554, "5.6.9", "the way there takes no header beyond ASCII", ours=True
+)
 
 
 class Stage(Enum):

@@ -33,13 +33,13 @@ _SUBJECT_SHOWN = 200
 _ADDRESS_OCTETS = 320
 _NOT_PRINTABLE = re.compile(r"[^!-~]+")
 _ENHANCED = re.compile(r"[45]\.\d{1,3}\.\d{1,3}")
-_NO_WAY = "4.4.7"  # RFC 3463 3.5: delivery time expired
 _WIDTH = 72
 _RETURNED_MIME = [
     (b"Content-Type", b"text/rfc822-headers"),
     (b"Content-Transfer-Encoding", b"7bit"),
 ]
 
+_NOT_SENT = "It was not sent there:"
 _REFUSED = "The other side refuses it for good."
 _PUT_OFF = "The other side put it off each time it was tried, until the time was over."
 _ITS_WORDS = (
@@ -71,8 +71,8 @@ _LAST_WORDS = (
 )
 
 
-def _failed(_: object, __: object, reply: Reply | None) -> None:
-    if reply is not None and reply.delivered:
+def _failed(_: object, __: object, reply: Reply) -> None:
+    if reply.delivered:
         raise ValueError("this recipient has the message")
 
 
@@ -80,12 +80,13 @@ def _failed(_: object, __: object, reply: Reply | None) -> None:
 class Failure:
     """A recipient who will not get the message, and the last the far end said of it.
 
-    Without a reply no way was found in all the time given. `doubtful`: a connection
-    broke after the message was sent, so that it may have arrived all the same.
+    A reply of ours says why it was not asked; one for now, that no way was found in all
+    the time given. `doubtful`: a connection broke after the message was sent, so that
+    it may have arrived all the same.
     """
 
     recipient: bytes
-    reply: Reply | None = field(default=None, validator=_failed)
+    reply: Reply = field(validator=_failed)
     doubtful: bool = False
 
 
@@ -224,20 +225,19 @@ def _address(failure: Failure) -> str:
 def _code(failure: Failure) -> str:
     """Return the status code (RFC 3463); a reply without a good one gets x.0.0."""
     reply = failure.reply
-    if reply is None:
-        return _NO_WAY
     kind = "5" if reply.permanent else "4"
     fits = _ENHANCED.fullmatch(reply.enhanced) and reply.enhanced.startswith(kind)
     return reply.enhanced if fits else f"{kind}.0.0"
 
 
 def _said(failure: Failure) -> str:
-    """Return the reply on one line, in printable ASCII that no program reads more into.
+    """Return what the far end said, on one line: nothing where the words are ours.
 
-    Without brackets there is no markup, without `=?` no encoded word.
+    In printable ASCII that no program reads more into: without brackets there is no
+    markup, without `=?` no encoded word.
     """
     reply = failure.reply
-    if reply is None or not 400 <= reply.code <= 599:
+    if reply.ours or not 400 <= reply.code <= 599:
         return ""
     text = _NOT_PRINTABLE.sub(" ", reply.text[: 10 * _SAID]).strip()
     text = text.replace("=?", "= ?").replace("<", "(").replace(">", ")")
@@ -248,17 +248,17 @@ def _said(failure: Failure) -> str:
 
 def _words(failures: Iterable[Failure], subject: bytes) -> str:
     """Return the letter's own text; who got the same answer stands together."""
-    alike: dict[tuple[str, str, bool], list[Failure]] = {}
+    alike: dict[tuple[str, ...], list[Failure]] = {}
     for one in failures:
-        alike.setdefault((_code(one), _said(one), one.doubtful), []).append(one)
+        alike.setdefault((_code(one), *_explained(one)), []).append(one)
     about = encoded.decode_words(headers.unfolded_lines(subject)[0])
     lines = ["This is the mail system. A mail you wrote did not arrive everywhere."]
     if about:
         lines += ["", "Its subject:", "", f"    {about[:_SUBJECT_SHOWN]}"]
-    for same in alike.values():
+    for (_, *explained), same in alike.items():
         lines += ["", "It was not delivered to:", ""]
         lines += [f"    {_address(one)}" for one in same]
-        lines += ["", *_explained(same[0])]
+        lines += ["", *explained]
     lines += ["", *textwrap.wrap(_LAST_WORDS, _WIDTH)]
     return "\n".join(lines)
 
@@ -266,12 +266,8 @@ def _words(failures: Iterable[Failure], subject: bytes) -> str:
 def _explained(failure: Failure) -> list[str]:
     """Return what happened, what the far end said, and what can be done."""
     said = _said(failure)
-    reply = failure.reply
-    if reply is None:
-        lines = textwrap.wrap(_NOBODY_REACHED, _WIDTH)
-    else:
-        why = _REFUSED if reply.permanent else _PUT_OFF
-        lines = textwrap.wrap(f"{why} {_ITS_WORDS}" if said else why, _WIDTH)
+    why = _reason(failure.reply)
+    lines = textwrap.wrap(f"{why} {_ITS_WORDS}" if said else why, _WIDTH)
     if said:
         quoted = textwrap.wrap(
             said, _WIDTH - 4, break_long_words=False, break_on_hyphens=False
@@ -282,10 +278,15 @@ def _explained(failure: Failure) -> list[str]:
     return lines + textwrap.wrap(_advice(failure), _WIDTH)
 
 
+def _reason(reply: Reply) -> str:
+    if reply.ours:
+        return f"{_NOT_SENT} {reply.text}." if reply.permanent else _NOBODY_REACHED
+    return _REFUSED if reply.permanent else _PUT_OFF
+
+
 def _advice(failure: Failure) -> str:
     detail = _code(failure)[1:]
     for beginning, advice in _ADVICE:
         if detail.startswith(beginning):
             return advice
-    permanent = failure.reply is not None and failure.reply.permanent
-    return _CHANGE_IT if permanent else _SEND_AGAIN
+    return _CHANGE_IT if failure.reply.permanent else _SEND_AGAIN

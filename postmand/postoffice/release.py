@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from postmand.interfaces import Copy, IAccounts, IChunks
-from postmand.internet import Held, IQueue, Leg, Reply
+from postmand.internet import Held, HeldBackError, IQueue, Leg, Reply
 from postmand.message import dsn
 from postmand.message.address import Address, Mailbox
 from postmand.message.border import Border
 from postmand.message.dkim import BodyHash, Signer
 from postmand.message.restamp import release_block, utc_date
 from postmand.queue.clock import QueueClock
-from postmand.rules.retry import EXPIRED, UNANSWERED
+from postmand.rules.retry import UNANSWERED
 
 if TYPE_CHECKING:
     from random import Random
@@ -64,15 +64,23 @@ class Release:
         """Write the header block, sign, and put a leg for each domain on its way.
 
         Date and Message-ID are fixed here, for all legs and all their tries. Raises
-        LookupError for a message that is gone or released.
+        LookupError for a message that is gone or released, and HeldBackError for one of
+        an account that is disabled: it is held for the operator, who may let it go.
         """
         held = await self._queue.open(item)
         try:
+            if await self._is_disabled(held) and await self._queue.hold(item):
+                raise HeldBackError
             block = await self._block(held)
         finally:
             held.body.close()
         legs = list(self._legs(held, block))
         await self._queue.release(item, legs, self._clock.now())
+
+    async def _is_disabled(self, held: Held) -> bool:
+        """Tell whether the sender's account is closed; one that is removed is not."""
+        found = await self._accounts.credential(held.name)
+        return found is not None and found.account == held.account and found.disabled
 
     async def _block(self, held: Held) -> bytes:
         """Return the header block, signed if there is a key for that."""
@@ -119,7 +127,10 @@ class Release:
         domain = self._settings.border.mail_domain
         header, body = dsn.bounce(
             Mailbox("", Address(leg.name.encode(), domain)),
-            [_failure(address, reply) for address, reply in failed.items()],
+            [
+                dsn.Failure(address, reply, doubtful=reply == UNANSWERED)
+                for address, reply in failed.items()
+            ],
             header=leg.header,
             date=utc_date(self._seconds()),
             message_id=b"<%032x@%s>" % (self._random.getrandbits(128), domain),
@@ -128,13 +139,6 @@ class Release:
             rng=self._random,
         )
         return Copy(recipient, header, [body])
-
-
-def _failure(address: bytes, reply: Reply) -> dsn.Failure:
-    """Return what is told of a recipient; our own words are not the far end's."""
-    if reply in (EXPIRED, UNANSWERED):
-        return dsn.Failure(address, doubtful=reply == UNANSWERED)
-    return dsn.Failure(address, reply)
 
 
 def _by_domain(addresses: Iterable[bytes]) -> dict[bytes, list[bytes]]:

@@ -6,7 +6,7 @@ one parcel at most; all else in memory is the numbers of legs, and bounded.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 
@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from postmand.faults import log_fault
 from postmand.interfaces import StoreBusyError
-from postmand.internet import ICourier, IQueue, Parcel, Report
+from postmand.internet import DueLeg, ICourier, IQueue, Parcel, Report
 from postmand.queue.ending import ended
 from postmand.queue.pace import Pace, PutOff
 from postmand.queue.settling import Count, Settling, Tried
@@ -32,10 +32,6 @@ _BEGUN = 10_000
 _FAULTS = 10
 # Verdicts that may wait for the store before no more legs are begun.
 _LATE = 256
-# Legs known to wait because enough of their domain are on their way, and the seconds
-# after which that is forgotten (an operator may have dropped one).
-_WAITING = 1_000
-_KNOWN_SECONDS = 3_600.0
 
 
 class Legs:
@@ -60,12 +56,11 @@ class Legs:
         self._random = random
         self._pace = pace
         self._count = count
-        # Legs that this process has in hand; those of them that hold a slot.
+        # Legs that this process has in hand; the domains of those that hold a slot, and
+        # how many do by domain.
         self._tasks: dict[int, Deferred[None]] = {}
-        self._sending: set[int] = set()
-        # Legs on their way by domain; legs that wait for that to be fewer.
+        self._sending: dict[int, bytes] = {}
         self._to_domain: Counter[bytes] = Counter()
-        self._waiting: OrderedDict[int, tuple[bytes, float]] = OrderedDict()
         self._put_off = PutOff()
         self._slots = pace.at_once
         self._answers = 0
@@ -75,6 +70,7 @@ class Legs:
         self._begun: set[int] = set()
         self._faults = 0
         self._taking = False
+        self._ask = False
         self._slot_free: Deferred[None] | None = None
 
     def wake(self) -> None:
@@ -86,7 +82,6 @@ class Legs:
         """
         self._paused = False
         self._begun.clear()
-        self._forget_the_waiting()
         self._faults = 0
         self._slots = self._pace.at_once
         if not self._reached:
@@ -97,6 +92,7 @@ class Legs:
     def go_on(self) -> None:
         """Begin what has become due since the last call of `wake`, as that allows."""
         self._wake_taker()
+        self._ask = True
         if not self._taking and self._may_begin():
             self._taking = True
             taking = Deferred.fromCoroutine(self._take())
@@ -129,78 +125,77 @@ class Legs:
         )
 
     async def _take(self) -> None:
-        progress = True
-        while progress and self._may_begin():
-            progress = False
-            for item in await self._page():
+        while self._ask and self._may_begin():
+            self._ask = False
+            for leg in await self._page():
                 while len(self._sending) >= self._slots and not self._stopped:
                     self._slot_free = Deferred()
                     await self._slot_free
                 if not self._may_begin():
                     return
-                if self._is_free(item):
-                    self._begin(item)
-                    progress = True
+                if self._is_free(leg):
+                    self._begin(leg)
+                    self._ask = True
 
-    async def _page(self) -> list[int]:
+    async def _page(self) -> list[DueLeg]:
         """Return some of the legs that are due, in random order.
 
-        The queue gives the longest overdue first, so no page passes over anybody;
-        within it the order of releases is not to be seen.
+        The queue gives the longest overdue first, so no page passes over anybody but
+        those who wait for their domain; within it the order of releases is not seen.
         """
-        apart = len(self._tasks) + len(self._waiting) + len(self._put_off)
+        most = self._pace.page + len(self._tasks) + len(self._put_off)
+        busy = [domain for domain in self._to_domain if self._is_busy(domain)]
         try:
-            due = await self._queue.legs_due(self._now(), self._pace.page + apart)
+            due = await self._queue.legs_due(self._now(), most, busy)
         except StoreBusyError:
             self._store_is_busy()
             return []
-        page = [item for item in due if self._is_free(item)][: self._pace.page]
+        page = [leg for leg in due if self._is_free(leg)][: self._pace.page]
         self._random.shuffle(page)
         return page
 
-    def _is_free(self, item: int) -> bool:
-        """Whether a leg may be begun now, as far as its number tells."""
-        if item in self._tasks or item in self._begun:
+    def _is_free(self, leg: DueLeg) -> bool:
+        """Whether a leg may be begun now."""
+        if leg.item in self._tasks or leg.item in self._begun:
             return False
-        if self._put_off.holds(item, self._reactor.seconds()):
+        if self._put_off.holds(leg.item, self._reactor.seconds()):
             return False
-        if item not in self._waiting:
-            return len(self._waiting) < _WAITING
-        domain, _ = self._waiting[item]
-        return self._to_domain[domain] < self._share()
+        return not self._is_busy(leg.domain)
 
-    def _forget_the_waiting(self) -> None:
-        seconds = self._reactor.seconds()
-        while self._waiting and next(iter(self._waiting.values()))[1] <= seconds:
-            self._waiting.popitem(last=False)
+    def _is_busy(self, domain: bytes) -> bool:
+        """Whether as many legs to a domain are on their way as may be.
 
-    def _share(self) -> int:
-        """Return how many legs to one domain may be on their way.
-
-        Half of all: a domain that answers slowly, or never, leaves the rest to others.
+        Half of all: one that answers slowly, or never, leaves the rest to others.
         """
-        return max(1, self._pace.at_once // 2)
+        return self._to_domain[domain] >= max(1, self._pace.at_once // 2)
 
     # --- one leg
 
-    def _begin(self, item: int) -> None:
-        self._begun.add(item)
-        self._sending.add(item)
-        self._waiting.pop(item, None)
-        task = Deferred.fromCoroutine(self._carry(item))
-        self._tasks[item] = task
+    def _begin(self, leg: DueLeg) -> None:
+        self._begun.add(leg.item)
+        self._sending[leg.item] = leg.domain
+        self._to_domain[leg.domain] += 1
+        task = Deferred.fromCoroutine(self._carry(leg.item))
+        self._tasks[leg.item] = task
         task.addErrback(self._unforeseen)
-        task.addBoth(self._ended, item)
+        task.addBoth(self._ended, leg.item)
 
     def _ended(self, _: object, item: int) -> None:
         del self._tasks[item]
         self._leave_slot(item)
-        if self._waiting:
-            self.go_on()
 
     def _leave_slot(self, item: int) -> None:
-        self._sending.discard(item)
+        domain = self._sending.pop(item, None)
+        if domain is None:
+            return
+        was_busy = self._is_busy(domain)
+        self._to_domain[domain] -= 1
+        if not self._to_domain[domain]:
+            del self._to_domain[domain]
         self._wake_taker()
+        if was_busy:
+            # The queue was asked for others' legs alone.
+            self.go_on()
 
     def _wake_taker(self) -> None:
         waiting, self._slot_free = self._slot_free, None
@@ -212,7 +207,7 @@ class Legs:
         if parcel is None:
             return
         leg = parcel.leg
-        if self._stopped or self._is_one_too_many(parcel):
+        if self._stopped:
             parcel.body.close()
             # The queue rounds a due up to the minute; this one is due now.
             now = self._now()
@@ -223,15 +218,6 @@ class Legs:
         tried = Tried(item, leg, settlement)
         await self._settling.settle(tried, lambda: self._leave_slot(item))
         self._put_off.forget(item)
-
-    def _is_one_too_many(self, parcel: Parcel) -> bool:
-        """Whether a leg, now that its domain is known, is to wait; if so, note it."""
-        domain = parcel.leg.domain
-        if self._to_domain[domain] < self._share():
-            return False
-        self._begun.discard(parcel.item)
-        self._waiting[parcel.item] = domain, self._reactor.seconds() + _KNOWN_SECONDS
-        return True
 
     async def _opened(self, item: int) -> Parcel | None:
         """Mark a leg as begun; None if it is gone or can not be opened now."""
@@ -249,8 +235,6 @@ class Legs:
         return None
 
     async def _sent(self, parcel: Parcel) -> Report:
-        domain = parcel.leg.domain
-        self._to_domain[domain] += 1
         before = self._answers
         try:
             report = await self._courier.send(parcel)
@@ -261,10 +245,6 @@ class Legs:
             self._fault("the courier failed", fault)
             parcel.body.close()
             return Report(doubtful=True)
-        finally:
-            self._to_domain[domain] -= 1
-            if not self._to_domain[domain]:
-                del self._to_domain[domain]
         self._learn(report, before)
         return report
 

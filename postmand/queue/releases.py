@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from postmand.faults import log_fault
 from postmand.interfaces import StoreBusyError
-from postmand.internet import IQueue
+from postmand.internet import HeldBackError, IQueue
 from postmand.queue.pace import Pace, PutOff
 
 log = Logger()
@@ -93,8 +93,9 @@ class Releases:
             for _ in range(min(self._pace.releases_at_once, len(leaving)))
         ]
         await gatherResults(workers, consumeErrors=True)
-        if round_.released:
-            self._count("released", round_.released)
+        for name, number in (("released", round_.released), ("held", round_.held)):
+            if number:
+                self._count(name, number)
         if round_.faults > _LOGGED:
             log.error("{n} messages could not be released", n=round_.faults)
 
@@ -109,6 +110,9 @@ class Releases:
             except StoreBusyError:
                 self._count("store-busy", 1)
                 round_.busy = True
+            except HeldBackError:
+                round_.held += 1
+                self._put_off.forget(item)
             except Exception as fault:
                 if self._stopped:
                     return
@@ -134,6 +138,7 @@ class _Round:
     def __init__(self, items: Iterator[int]) -> None:
         self.items = items
         self.released = 0
+        self.held = 0
         self.faults = 0
         self.busy = False
 

@@ -34,10 +34,10 @@ class Runner:
     """Runs the queue of a node. Started once and stopped once.
 
     `release` turns a waiting item into legs, in one transaction, and fails with
-    LookupError when it is gone; `bounce` makes the copy that tells a sender which
-    recipients failed. `now` is the queue's clock (`QueueClock.now`), `reactor` gives
-    intervals only. `count` is told what happened, by name and number: nothing in it
-    tells one message from another.
+    LookupError when it is gone, HeldBackError when it is held instead; `bounce` makes
+    the copy that tells a sender which recipients failed. `now` is the queue's clock
+    (`QueueClock.now`), `reactor` gives intervals only. `count` is told what happened,
+    by name and number: nothing in it tells one message from another.
     """
 
     def __init__(

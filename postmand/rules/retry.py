@@ -19,9 +19,10 @@ from postmand.internet import Leg, Reply, Report
 _DOUBLINGS = 32
 
 # Ours, not the far end's: what is told where it said nothing (RFC 3463 3.5, 3.6).
-EXPIRED = Reply(451, "4.4.7", "delivery time expired")
+EXPIRED = Reply(451, "4.4.7", "delivery time expired", ours=True)
 UNANSWERED = Reply(
-    451, "4.4.2", "the connection was lost before the answer; it may have arrived"
+    *(451, "4.4.2", "the connection was lost before the answer; it may have arrived"),
+    ours=True,
 )
 
 

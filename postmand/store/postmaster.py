@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from attrs import frozen
-from sqlalchemy import bindparam, case, null, select, update
+from sqlalchemy import bindparam, select, update
 
 from postmand.internet import Listed
 from postmand.store import queue_rows
@@ -20,14 +21,20 @@ from postmand.store.cards import SealedCard, opened_leg, opened_waiting
 from postmand.store.database import prepare
 from postmand.store.nodekey import NodeKey
 from postmand.store.padding import padded
-from postmand.store.queue_rows import ANY_STAGE, FIRST, Stage
+from postmand.store.queue_intake import domain_tag
+from postmand.store.queue_rows import (
+    ANY_STAGE,
+    BY_HAND,
+    FIRST,
+    OUT_OF_THE_POOL,
+    Stage,
+)
 from postmand.store.schema import queue_items
 from postmand.store.seal import SealError
 
 T = TypeVar("T")
 
 NAMES = {Stage.WAITING: "waiting", Stage.POOL: "pool", Stage.LEG: "relay"}
-TAG_DIGITS = 8
 DAMAGED = b"(does not open)"
 # Legs that one transaction of retry_all changes: it keeps the writer waiting so long.
 _BATCH = 500
@@ -46,24 +53,11 @@ PAGE = prepare(
     *("after", "most"),
 )
 SHOWN = prepare(select(*_columns).where(_item.id == bindparam("item")), "item")
-_out_of_the_pool = {
-    "stage": case(
-        (_item.stage == bindparam("pool"), bindparam("waiting")), else_=_item.stage
-    ),
-    "owner": null(),
-    "size_class": null(),
-}
-HOLD = prepare(
-    update(queue_items)
-    .where(_item.id == bindparam("item"))
-    .values(held=bindparam("one"), **_out_of_the_pool),
-    *("pool", "waiting", "one", "item"),
-)
 LET_GO = prepare(
     update(queue_items)
     .where(_item.id == bindparam("item"))
-    .values(held=bindparam("zero"), due=bindparam("now"), **_out_of_the_pool),
-    *("pool", "waiting", "zero", "now", "item"),
+    .values(held=bindparam("zero"), due=bindparam("now"), **OUT_OF_THE_POOL),
+    *("pool", "waiting", "zero", "now", "pool_too", "item"),
 )
 RETRY = prepare(
     update(queue_items)
@@ -149,7 +143,7 @@ class Listing:
         """Return what stands for a domain; nothing for none."""
         if not domain:
             return b""
-        return self._node_key.tag(b"domain", domain.lower()).hex()[:TAG_DIGITS].encode()
+        return domain_tag(self._node_key, domain).hex().encode()
 
     def _told(self, item: int, stage: Stage, sealed: SealedCard) -> _Told:
         """Return what may be told of an opened card; may raise SealError."""
@@ -176,11 +170,14 @@ class Postmaster:
 
         A leg that is being tried is held after the try.
         """
-        self._change(HOLD, (Stage.POOL, Stage.WAITING, 1, item))
+        held = partial(queue_rows.hold, item=item, stages=ANY_STAGE, after=-1)
+        if not self._write(held):
+            raise queue_rows.gone()
 
     def let_go(self, item: int) -> None:
         """Let an item go at the node's next tick, held or not, out of the pool too."""
-        self._change(LET_GO, (Stage.POOL, Stage.WAITING, 0, 0, item))
+        values = (Stage.POOL, Stage.WAITING, 0, BY_HAND, Stage.POOL, item)
+        self._change(LET_GO, values)
 
     def retry(self, item: int) -> None:
         """Have a leg tried at the next tick; LookupError for what is no leg."""

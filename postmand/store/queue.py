@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from attrs import define, frozen
@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from postmand.interfaces import Copy
-from postmand.internet import Held, IQueue, Leg, Parcel, Pooled
+from postmand.internet import DueLeg, Held, IQueue, Leg, Parcel, Pooled
 from postmand.store import queue_rows, rows
 from postmand.store.accounts import Accounts
 from postmand.store.bodies import Bodies
@@ -22,7 +22,7 @@ from postmand.store.crew import Crew
 from postmand.store.nodekey import NodeKey
 from postmand.store.queue_intake import MINUTE, Backlog, next_minute
 from postmand.store.queue_opening import Opened, Opener
-from postmand.store.queue_rows import BEFORE_RELEASE, LEGS, ItemRow, Stage
+from postmand.store.queue_rows import BEFORE_RELEASE, BY_HAND, LEGS, ItemRow, Stage
 from postmand.store.rows import Arrival, Changes, MismatchError
 from postmand.store.sealing import arrival_files, arrivals
 from postmand.store.writer import Job, Writer
@@ -55,14 +55,17 @@ class Queue:
 
     def due(self, now: int, most: int) -> Deferred[Sequence[int]]:
         """Fire with the items whose time to be released has come (see IQueue)."""
-        return self._due(Stage.WAITING, now, most)
+        return self._readers.call(
+            partial(queue_rows.due, stage=Stage.WAITING, now=now, most=most)
+        )
 
-    def legs_due(self, now: int, most: int) -> Deferred[Sequence[int]]:
-        """Fire with at most `most` legs to be tried, the longest overdue first.
-
-        Those that are held or being tried are left out.
-        """
-        return self._due(Stage.LEG, now, most)
+    def legs_due(
+        self, now: int, most: int, busy: Collection[bytes] = ()
+    ) -> Deferred[Sequence[DueLeg]]:
+        """Fire with legs to be tried, none of a `busy` domain (see IQueue)."""
+        return self._readers.call(
+            partial(queue_rows.legs_due, now=now, most=most, busy=tuple(busy))
+        )
 
     def pool(self, most: int) -> Deferred[Sequence[Pooled]]:
         """Fire with what waits in the pool, at most `most` of each owner and class."""
@@ -88,6 +91,14 @@ class Queue:
             lambda made: self._write(partial(_release, item=item, legs=made))
         )
 
+    def hold(self, item: int) -> Deferred[bool]:
+        """Hold a message back; fire with False where the operator let it go.
+
+        LookupError if it is gone, released or held.
+        """
+        holding = _Holding(item)
+        return self._write(holding).addCallback(lambda _: holding.held)
+
     def begin(self, item: int) -> Deferred[Parcel]:
         """Mark a leg as being tried, and fire with it opened.
 
@@ -112,11 +123,6 @@ class Queue:
         """Unmark the legs that were being tried; fire with how many there were."""
         landing = _Landing()
         return self._write(landing).addCallback(lambda _: landing.legs)
-
-    def _due(self, stage: Stage, now: int, most: int) -> Deferred[Sequence[int]]:
-        return self._readers.call(
-            partial(queue_rows.due, stage=stage, now=now, most=most)
-        )
 
     def _held(self, item: int, opened: Opened[Waiting]) -> Held:
         content = opened.content
@@ -192,6 +198,22 @@ class _Settling:
         except MismatchError:  # the mailbox is gone, or closed
             unnamed += arrival_files(self.bounces)
         return unnamed
+
+
+@define(eq=False)
+class _Holding:
+    """The step that holds a message back; `held` tells whether it did."""
+
+    item: int
+    held: bool = False
+
+    def __call__(self, connection: sqlite3.Connection) -> tuple[str, ...]:
+        """Hold it, unless it was let go by hand."""
+        queue_rows.find(connection, self.item, BEFORE_RELEASE)
+        self.held = queue_rows.hold(
+            connection, self.item, BEFORE_RELEASE, after=BY_HAND
+        )
+        return ()
 
 
 @define(eq=False)

@@ -25,7 +25,7 @@ from postmand.store.cards import (
     sealed_card,
 )
 from postmand.store.nodekey import NodeKey
-from postmand.store.queue_intake import random_number
+from postmand.store.queue_intake import domain_tag, random_number
 from postmand.store.queue_rows import BEFORE_RELEASE, LEGS, ItemRow, Stage
 from postmand.store.reading import OpenBody
 from postmand.store.seal import SealError, open_body
@@ -85,7 +85,8 @@ class Opener:
     def _leg_row(self, leg: Leg, body: int, key: BodyKey, due: int) -> ItemRow:
         item = random_number()
         card = sealed_card(leg, key, item, self._node_key.public_key)
-        return ItemRow(item, body, Stage.LEG, due, card)
+        tag = domain_tag(self._node_key, leg.domain)
+        return ItemRow(item, body, Stage.LEG, due, card, tag)
 
     def _with_body(
         self,

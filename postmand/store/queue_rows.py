@@ -7,23 +7,28 @@ caller, as a step of a job (see rows.Step).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
+from functools import cache
+from typing import Any
 
 from attrs import frozen
 from sqlalchemy import (
+    ColumnElement,
     Integer,
     bindparam,
+    case,
     delete,
     func,
     insert,
     literal_column,
+    null,
     select,
     union_all,
     update,
 )
 
-from postmand.internet import Pooled
+from postmand.internet import DueLeg, Pooled
 from postmand.store.cards import SealedCard
 from postmand.store.database import prepare
 from postmand.store.schema import messages, queue_bodies, queue_items
@@ -40,6 +45,8 @@ class Stage(IntEnum):
 BEFORE_RELEASE = (Stage.WAITING, Stage.POOL)
 LEGS = (Stage.LEG,)
 ANY_STAGE = tuple(Stage)
+BY_HAND = 0
+"""When a message is due that the operator let go; no other is due then."""
 
 
 @frozen
@@ -53,7 +60,10 @@ class BodyRow:
 
 @frozen
 class ItemRow:
-    """A queued message, sealed. `owner` and `size_class` are set in the pool only."""
+    """A queued message, sealed.
+
+    `owner` and `size_class` are set in the pool; of a leg `owner` is its domain's tag.
+    """
 
     item: int
     body: int
@@ -87,19 +97,32 @@ NAMED_FILES = prepare(
 
 # The one statement that walks an index from end to end; see queue_intake.Backlog.
 COUNT = prepare(select(func.count(_item.body_id.distinct())))
-DUE = prepare(
-    select(_item.id)
-    .where(
+
+
+def _due_but(busy: int, *columns: ColumnElement[Any]) -> str:
+    names = [f"busy{n}" for n in range(busy)]
+    statement = select(*columns).where(
         _item.stage == bindparam("stage"),
         _item.held == bindparam("zero"),
         _item.trying == bindparam("zero_too"),
         _item.due <= bindparam("now"),
+        *(_item.owner != bindparam(name) for name in names),
     )
-    .order_by(_item.due)
-    .limit(bindparam("most"))
-    .offset(FIRST),
-    *("stage", "zero", "zero_too", "now", "most"),
-)
+    return prepare(
+        statement.order_by(_item.due).limit(bindparam("most")).offset(FIRST),
+        *("stage", "zero", "zero_too", "now", *names, "most"),
+    )
+
+
+@cache
+def legs_due_but(busy: int) -> str:
+    """Return the statement that finds legs but those of so many domains."""
+    return _due_but(busy, _item.id, _item.owner)
+
+
+DUE = _due_but(0, _item.id)
+# SQLite takes an index with a condition for a constant alone, not for a parameter.
+_IN_POOL = _item.stage == literal_column(str(Stage.POOL.value), Integer)
 # The pool is walked from one class to the next, and from one owner to the next,
 # whatever lies between. (One search for the pair (owner, class) that comes next would
 # do in SQL; SQLite finds the owner and walks through all of its rows.)
@@ -107,7 +130,9 @@ _POOLED = (_item.owner, _item.size_class, _item.due, _item.id)
 NEXT_CLASS = prepare(
     select(*_POOLED)
     .where(
-        _item.owner == bindparam("owner"), _item.size_class > bindparam("size_class")
+        _IN_POOL,
+        _item.owner == bindparam("owner"),
+        _item.size_class > bindparam("size_class"),
     )
     .order_by(_item.size_class, _item.due)
     .limit(bindparam("most"))
@@ -116,7 +141,7 @@ NEXT_CLASS = prepare(
 )
 NEXT_OWNER = prepare(
     select(*_POOLED)
-    .where(_item.owner > bindparam("owner"))
+    .where(_IN_POOL, _item.owner > bindparam("owner"))
     .order_by(_item.owner, _item.size_class, _item.due)
     .limit(bindparam("most"))
     .offset(FIRST),
@@ -170,6 +195,25 @@ KEEP = prepare(
     ),
     *("zero", "due", "sealed_key", "card", "item", "leg"),
 )
+OUT_OF_THE_POOL = {
+    "stage": case(
+        (_item.stage == bindparam("pool"), bindparam("waiting")), else_=_item.stage
+    ),
+    "owner": case((_item.stage == bindparam("pool_too"), null()), else_=_item.owner),
+    "size_class": null(),
+}
+"""What changes in an item that is no more to wait in the pool."""
+
+HOLD = prepare(
+    update(queue_items)
+    .where(
+        _item.id == bindparam("item"),
+        _item.stage <= bindparam("to_stage"),
+        _item.due > bindparam("after"),
+    )
+    .values(held=bindparam("one"), **OUT_OF_THE_POOL),
+    *("pool", "waiting", "one", "pool_too", "item", "to_stage", "after"),
+)
 TAKE = prepare(
     delete(queue_items)
     .where(
@@ -215,6 +259,15 @@ def due(connection: sqlite3.Connection, stage: Stage, now: int, most: int) -> li
     """
     found = connection.execute(DUE, (stage, 0, 0, now, most))
     return [item for (item,) in found]
+
+
+def legs_due(
+    connection: sqlite3.Connection, now: int, most: int, busy: Collection[bytes]
+) -> list[DueLeg]:
+    """Return the legs that are due, as `due` does, but none of a `busy` domain."""
+    values = (Stage.LEG, 0, 0, now, *busy, most)
+    found = connection.execute(legs_due_but(len(busy)), values)
+    return [DueLeg(item, domain) for item, domain in found]
 
 
 def pool(connection: sqlite3.Connection, most: int) -> list[Pooled]:
@@ -320,6 +373,17 @@ def keep(
     values = (0, due, sealed.key, sealed.card, item, Stage.LEG)
     if not connection.execute(KEEP, values).rowcount:
         raise gone()
+
+
+def hold(
+    connection: sqlite3.Connection, item: int, stages: Sequence[Stage], *, after: int
+) -> bool:
+    """Hold back an item of one of the first `stages`, if it is due after `after`.
+
+    It leaves the pool. Return whether it is held now.
+    """
+    values = (Stage.POOL, Stage.WAITING, 1, Stage.POOL, item, max(stages), after)
+    return bool(connection.execute(HOLD, values).rowcount)
 
 
 def land(connection: sqlite3.Connection) -> int:

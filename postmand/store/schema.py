@@ -6,6 +6,8 @@ the one at which queued mail is due, which is random for who did not choose it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -23,16 +25,44 @@ metadata = MetaData()
 # SQLite gives an automatic key to a column of type INTEGER only; it is 64 bits wide.
 WIDE = BigInteger().with_variant(Integer, "sqlite")
 
+
+def _random_id(comment: str) -> Column[Any]:
+    return Column("id", WIDE, primary_key=True, autoincrement=False, comment=comment)
+
+
+def _tag(comment: str) -> Column[Any]:
+    return Column("tag", LargeBinary, primary_key=True, comment=comment)
+
+
+def _file() -> Column[Any]:
+    return Column(
+        "file",
+        Text,
+        comment="The random name of the file with a long body; empty for a short one.",
+    )
+
+
+def _body() -> Column[Any]:
+    return Column(
+        "body",
+        LargeBinary,
+        comment="A short body, sealed and padded; empty where the body is a file.",
+    )
+
+
+def _expires_day() -> Column[Any]:
+    return Column(
+        "expires_day",
+        Integer,
+        nullable=False,
+        comment="The day after which the row is forgotten, in days since 1970-01-01.",
+    )
+
+
 accounts = Table(
     "accounts",
     metadata,
-    Column(
-        "id",
-        WIDE,
-        primary_key=True,
-        autoincrement=False,
-        comment="A random number, so that row order does not tell who came first.",
-    ),
+    _random_id("A random number, so that row order does not tell who came first."),
     Column(
         "name",
         Text,
@@ -165,11 +195,7 @@ messages = Table(
         nullable=False,
         comment="All octets kept for the message: sealed key, card and padded body.",
     ),
-    Column(
-        "file",
-        Text,
-        comment="The random name of the file with a long body; empty for a short one.",
-    ),
+    _file(),
     Column(
         "sealed_key",
         LargeBinary,
@@ -182,11 +208,7 @@ messages = Table(
         nullable=False,
         comment="The header block and the exact size, sealed and padded.",
     ),
-    Column(
-        "body",
-        LargeBinary,
-        comment="A short body, sealed and padded; empty where the body is a file.",
-    ),
+    _body(),
     sqlite_autoincrement=True,
     sqlite_strict=True,
 )
@@ -202,24 +224,14 @@ Index(
 thread_ids = Table(
     "thread_ids",
     metadata,
-    Column(
-        "tag",
-        LargeBinary,
-        primary_key=True,
-        comment="A keyed hash of a Message-ID given out; the key is the member's.",
-    ),
+    _tag("A keyed hash of a Message-ID given out; the key is the member's."),
     Column(
         "sealed",
         LargeBinary,
         nullable=False,
         comment="The Message-ID the member's client used, sealed, of one fixed length.",
     ),
-    Column(
-        "expires_day",
-        Integer,
-        nullable=False,
-        comment="The day after which the row is forgotten, in days since 1970-01-01.",
-    ),
+    _expires_day(),
     # Without a row number nothing but the random tag gives the rows an order.
     sqlite_with_rowid=False,
     sqlite_strict=True,
@@ -230,23 +242,9 @@ Index("thread_ids_by_day", thread_ids.c.expires_day)
 queue_bodies = Table(
     "queue_bodies",
     metadata,
-    Column(
-        "id",
-        WIDE,
-        primary_key=True,
-        autoincrement=False,
-        comment="A random number: bodies lie in no order of time.",
-    ),
-    Column(
-        "file",
-        Text,
-        comment="The random name of the file with a long body; empty for a short one.",
-    ),
-    Column(
-        "body",
-        LargeBinary,
-        comment="A short body, sealed and padded; empty where the body is a file.",
-    ),
+    _random_id("A random number: bodies lie in no order of time."),
+    _file(),
+    _body(),
     sqlite_strict=True,
 )
 Index(
@@ -260,13 +258,7 @@ Index(
 queue_items = Table(
     "queue_items",
     metadata,
-    Column(
-        "id",
-        WIDE,
-        primary_key=True,
-        autoincrement=False,
-        comment="A random number; a message gets others at its release.",
-    ),
+    _random_id("A random number; a message gets others at its release."),
     Column(
         "body_id",
         WIDE,
@@ -301,7 +293,10 @@ queue_items = Table(
     Column(
         "owner",
         LargeBinary,
-        comment="In the pool: a keyed hash of the account; the key is the node's.",
+        comment=(
+            "In the pool: a keyed hash of the account; of a leg: of its domain; "
+            "the key is the node's."
+        ),
     ),
     Column(
         "size_class",
@@ -328,38 +323,31 @@ Index(
     queue_items.c.held,
     queue_items.c.trying,
     queue_items.c.due,
+    queue_items.c.owner,
 )
+# The pool's alone. With the stage in it, too, it covers what is asked of it.
 Index(
     "queue_items_in_pool",
+    queue_items.c.stage,
     queue_items.c.owner,
     queue_items.c.size_class,
     queue_items.c.due,
-    sqlite_where=queue_items.c.owner.is_not(None),
-    postgresql_where=queue_items.c.owner.is_not(None),
+    sqlite_where=queue_items.c.stage == 1,
+    postgresql_where=queue_items.c.stage == 1,
 )
 Index("queue_items_by_body", queue_items.c.body_id)
 
 standings = Table(
     "standings",
     metadata,
-    Column(
-        "tag",
-        LargeBinary,
-        primary_key=True,
-        comment="A keyed hash of the account; the key is the node's.",
-    ),
+    _tag("A keyed hash of the account; the key is the node's."),
     Column(
         "sealed",
         LargeBinary,
         nullable=False,
         comment="What the account used and bought, sealed with the node's key.",
     ),
-    Column(
-        "expires_day",
-        Integer,
-        nullable=False,
-        comment="The day after which the row is forgotten, in days since 1970-01-01.",
-    ),
+    _expires_day(),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
@@ -368,18 +356,8 @@ Index("standings_by_day", standings.c.expires_day)
 stamps = Table(
     "stamps",
     metadata,
-    Column(
-        "tag",
-        LargeBinary,
-        primary_key=True,
-        comment="A keyed hash of a stamp that bought something; the key is the node's.",
-    ),
-    Column(
-        "expires_day",
-        Integer,
-        nullable=False,
-        comment="The day after which the row is forgotten, in days since 1970-01-01.",
-    ),
+    _tag("A keyed hash of a stamp that bought something; the key is the node's."),
+    _expires_day(),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )

@@ -7,14 +7,14 @@ contract suite holds it to that. For tests of the runner and of the post office.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from postmand.interfaces import Copy, Outgoing, StoreBusyError
-from postmand.internet import Held, IQueue, Leg, Parcel, Pooled
+from postmand.internet import DueLeg, Held, IQueue, Leg, Parcel, Pooled
 from postmand.rules.mixing import size_class
 from tests.contracts.memory import MemoryChunks, _Kept, _message
 
@@ -57,23 +57,29 @@ class MemoryQueue:
         body = [b"".join(outgoing.body)]
         self.items[_number()] = _Item(outgoing, body, due, outgoing.pooled)
 
-    def hold(self, item: int) -> None:
+    def keep_back(self, item: int) -> None:
         """Hold an item back, as the operator does; it leaves the pool."""
         self.items[item].held = True
         self.items[item].pooled = False
 
-    def unhold(self, item: int) -> None:
-        """Let an item go at the next tick, out of the pool too."""
+    def let_go(self, item: int) -> None:
+        """Let an item go at the next tick, as the operator does; it leaves the pool."""
         found = self.items[item]
         found.held, found.pooled, found.due = False, False, 0
 
     def due(self, now: int, most: int) -> Deferred[Sequence[int]]:
         """Fire with the items whose time to be released has come."""
-        return self._due(Outgoing, now, most)
+        return succeed([number for number, _ in self._due(Outgoing, now)][:most])
 
-    def legs_due(self, now: int, most: int) -> Deferred[Sequence[int]]:
-        """Fire with at most `most` legs to be tried, the longest overdue first."""
-        return self._due(Leg, now, most)
+    def legs_due(
+        self, now: int, most: int, busy: Collection[bytes] = ()
+    ) -> Deferred[Sequence[DueLeg]]:
+        """Fire with legs to be tried; the domain's name in lower case is its tag."""
+        found = [
+            DueLeg(number, leg.content.domain.lower())
+            for number, leg in self._due(Leg, now)
+        ]
+        return succeed([leg for leg in found if leg.domain not in busy][:most])
 
     def pool(self, most: int) -> Deferred[Sequence[Pooled]]:
         """Fire with what waits in the pool, at most `most` of each owner and class."""
@@ -119,6 +125,18 @@ class MemoryQueue:
             self.items[_number()] = _Item(leg, found.body, now - now % MINUTE)
         return succeed(None)
 
+    def hold(self, item: int) -> Deferred[bool]:
+        """Hold a message back; fire with False where the operator let it go."""
+        found = self.items.get(item)
+        if found is None or found.held or not isinstance(found.content, Outgoing):
+            return fail(_gone())
+        if self.error is not None:
+            return fail(self.error)
+        if not found.due:
+            return succeed(False)
+        self.keep_back(item)
+        return succeed(True)
+
     def begin(self, item: int) -> Deferred[Parcel]:
         """Mark a leg as being tried; LookupError if gone, held or marked already."""
         found = self._leg(item)
@@ -156,15 +174,15 @@ class MemoryQueue:
             item.trying = False
         return succeed(len(flying))
 
-    def _due(self, kind: type, now: int, most: int) -> Deferred[Sequence[int]]:
+    def _due(self, kind: type, now: int) -> list[tuple[int, _Item]]:
         found = [
-            (item.due, number)
+            (item.due, number, item)
             for number, item in self.items.items()
             if isinstance(item.content, kind)
             and not (item.pooled or item.held or item.trying)
             and item.due <= now
         ]
-        return succeed([number for _, number in sorted(found)[:most]])
+        return [(number, item) for _, number, item in sorted(found, key=_by_due)]
 
     def _leg(self, item: int) -> _Item | None:
         found = self.items.get(item)
@@ -181,6 +199,10 @@ class MemoryQueue:
             self._kept.last += 1
             self._kept.messages[self._kept.last] = message
             account.used += message.size
+
+
+def _by_due(found: tuple[int, int, _Item]) -> tuple[int, int]:
+    return found[:2]
 
 
 def _number() -> int:

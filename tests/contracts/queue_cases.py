@@ -86,7 +86,7 @@ class MemoryQueueCase(MemoryStoreCase):
         super().setUp()
         self.queue = MemoryQueue(self.store._kept)
         self.put = self.queue.put
-        self.hold, self.unhold = self.queue.hold, self.queue.unhold
+        self.hold, self.unhold = self.queue.keep_back, self.queue.let_go
 
 
 class QueueCase(QueueCalls, RealQueueCase):

@@ -56,9 +56,9 @@ class QueueCalls:
         """Return what is due."""
         return list(self.get(self.queue.due(now, most)))
 
-    def legs(self, now=NOW, most=100):
+    def legs(self, now=NOW, most=100, busy=()):
         """Return the legs that are due."""
-        return list(self.get(self.queue.legs_due(now, most)))
+        return [leg.item for leg in self.get(self.queue.legs_due(now, most, busy))]
 
     def pooled(self, most=100):
         """Return what is in the pool."""
@@ -324,6 +324,29 @@ class QueuePromises(QueueCalls):
         self.assertEqual(self.legs(NOW + 180), order)
         self.assertEqual(self.legs(NOW + 180, 2), order[:2])
 
+    def test_legs_of_busy_domains(self):
+        """All legs of a domain have one tag, whenever, and are left out by it.
+
+        Those of other domains come, however many of it are due before.
+        """
+        slow = [self.released(a_leg(b"Tar.pit"))[0] for _ in range(3)]
+        (again,) = self.released(a_leg(b"tar.pit"))
+        self.get(self.queue.settle(again, a_leg(b"tar.pit", attempts=1), NOW))
+        other, third = self.released(a_leg(b"example.net"), a_leg(b"example.org"))
+        found = self.get(self.queue.legs_due(NOW, 100))
+        tags = {leg.item: leg.domain for leg in found}
+        self.assertEqual({tags[item] for item in slow}, {tags[again]})
+        self.assertEqual(len(set(tags.values())), 3)
+        tar, net, org = tags[again], tags[other], tags[third]
+        self.assertEqual(set(self.legs(most=2, busy=[tar])), {other, third})
+        self.assertEqual(self.legs(most=2, busy={tar, net}), [third])
+        self.assertEqual(self.legs(busy=(tar, net, org)), [])
+        self.assertEqual(len(self.legs(busy=[b"none"])), 6)
+        self.hold(again)
+        self.unhold(again)
+        held = {leg.item: leg for leg in self.get(self.queue.legs_due(NOW, 100))}
+        self.assertEqual(held[again].domain, tar)
+
     def test_bounce(self):
         """A bounce lies in its mailbox once the leg is settled."""
         member = self.add("jondoe")
@@ -400,6 +423,29 @@ class QueuePromises(QueueCalls):
         self.assertEqual((self.pooled(), self.due(2**40)), ([], []))
         self.unhold(one.item)
         self.assertEqual((self.pooled(), self.due(NOW)), ([], [one.item]))
+
+    def test_held_by_the_node(self):
+        """It is as if the operator had held it, who lets it go; it left the pool."""
+        self.put(a_message(pooled=True))
+        (pooled,) = self.pooled()
+        for item in (self.one(), pooled.item):
+            self.assertTrue(self.get(self.queue.hold(item)))
+            self.missing(self.queue.open, item)
+            self.missing(self.queue.hold, item)
+        self.assertEqual((self.due(2**40), self.pooled()), ([], []))
+        self.unhold(pooled.item)
+        self.assertEqual(self.due(), [pooled.item])
+
+    def test_the_operator_has_the_last_word(self):
+        """What was let go by hand the node does not hold; nor a leg, nor a stranger."""
+        item = self.one(due=NOW + 600)
+        self.unhold(item)
+        self.assertFalse(self.get(self.queue.hold(item)))
+        self.assertEqual(self.due(), [item])
+        (leg,) = self.released()
+        for other in (leg, 5):
+            self.missing(self.queue.hold, other)
+        self.assertEqual(self.legs(), [leg])
 
     def test_let_go_out_of_the_pool(self):
         """The operator's release takes a message out of the pool, held or not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -128,3 +129,38 @@ def test_account_removed_while_mail_waits(place: tuple[House, Sink]) -> None:
     assert house.collect("alice") == []
     # The name's next owner gets no report of mail that was not his.
     assert house.collect("jondoe") == []
+
+
+def test_account_disabled_while_mail_waits(place: tuple[House, Sink]) -> None:
+    """Nothing of it leaves but what the operator lets go; the others' mail does."""
+    house, sink = place
+    house.add("alice")
+    for subject in ("one", "two"):
+        house.submit("jondoe", [TO], letter(subject, "Postman-Delay: batch"))
+    other = letter("three", "Postman-Delay: batch", sender="alice")
+    house.submit("alice", ["other@example.org"], other)
+    house.ctl("account", "disable", "jondoe")
+    house.later(13 * HOUR)
+    sink.wait_for(1)
+    items = held(house, 2)
+    house.ctl("account", "enable", "jondoe")
+    house.later(13 * HOUR)
+    assert [one.recipients for one in sink.taken] == [("other@example.org",)]
+    house.ctl("account", "disable", "jondoe")
+    house.ctl("queue", "release", items[0])
+    house.ctl("queue", "drop", items[1], "--yes")
+    sink.wait_for(2)
+    let_all_leave(house)
+    assert len(sink.taken) == 2
+
+
+def held(house: House, many: int) -> list[str]:
+    """Return the numbers of the messages that are held, once they are so many."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        listed = json.loads(house.ctl("queue", "list", "--json"))
+        found = [one["item"] for one in listed if one["held"]]
+        if len(found) == many == len(listed):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(house.ctl("queue", "list"))

@@ -63,14 +63,16 @@ def _queue_items() -> None:
         sqlite_strict=True,
     )
     op.create_index(
-        "queue_items_by_due", "queue_items", ["stage", "held", "trying", "due"]
+        "queue_items_by_due",
+        "queue_items",
+        ["stage", "held", "trying", "due", "owner"],
     )
     op.create_index(
         "queue_items_in_pool",
         "queue_items",
-        ["owner", "size_class", "due"],
-        sqlite_where=sa.text("owner IS NOT NULL"),
-        postgresql_where=sa.text("owner IS NOT NULL"),
+        ["stage", "owner", "size_class", "due"],
+        sqlite_where=sa.text("stage = 1"),
+        postgresql_where=sa.text("stage = 1"),
     )
     op.create_index("queue_items_by_body", "queue_items", ["body_id"])
 
