@@ -211,6 +211,13 @@ class AcceptTest(Case):
         self.accept(recipients=(*names, *names, b"bob@mail.i2p"))
         self.assertEqual((len(self.got()), len(self.got("bob"))), (1, 1))
 
+    def test_capitals(self) -> None:
+        """However a gateway writes a name, it is one and the same to all who read."""
+        names = b"Alice@mail.i2p", b"ALICE@I2Pmail.org", b"Nobody@mail.i2p"
+        self.accept(recipients=(*names, b"nobody@mail.i2p", b"alice@mail.i2p"))
+        self.assertEqual(len(self.got()), 1)
+        self.assertEqual(self.counted("bounces", "to-internet"), 1)
+
     def test_list(self) -> None:
         """A list's words stay."""
         line = b"List-Id: <friends.example.org>\r\n"

@@ -140,6 +140,8 @@ def test_results_of_nobody(results: bytes) -> None:
         ("To: Alice <ALICE@I2PMAIL.ORG.>, b@example.org", None),
         ("Cc: g: alice@i2pmail.org, b@example.org;", None),
         ("Reply-To: alice@i2pmail.org", "alice@mail.i2p"),
+        ("To: ALICE@mail.I2P", "alice@mail.i2p"),
+        ("Cc: Bob@example.org", "Bob@example.org"),
         ("From: alice@i2pmail.org", "alice@mail.i2p"),
         ("To: alice@sub.i2pmail.org", "alice@sub.i2pmail.org"),
         ("To: alice@i2pmail.org.example", "alice@i2pmail.org.example"),

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.flow.house import free_port
+from tests.flow.program import LOCAL, free_port
 
 MASTER = Path("/usr/lib/postfix/sbin/master")
 _NOBODY = 65_534
@@ -36,6 +36,8 @@ setgid_group = postdrop
 mydestination =
 alias_maps =
 inet_protocols = ipv4
+maillog_file = {home}/log
+maillog_file_prefixes = /tmp
 smtpd_peername_lookup = no
 virtual_mailbox_domains = example.org
 virtual_mailbox_base = {home}/mail
@@ -63,7 +65,7 @@ relay_clientcerts = inline:{{{{{client}=host}}}}
 """
 _INTERNET_CF = """\
 myhostname = mail.example.org
-inet_interfaces = 127.0.0.1, {address}
+inet_interfaces = 127.0.0.1
 smtp_bind_address = {address}
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
@@ -90,6 +92,7 @@ _GATEWAY_DOORS = """\
 """
 # Every service without chroot: its root would lack what it needs.
 _MASTER_CF = """\
+postlog unix-dgram n - n - 1 postlogd
 tlsmgr unix - - n 1000? 1 tlsmgr
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -139,6 +142,20 @@ class _Instance:
             start_new_session=True,
         )
 
+    def await_doors(self, *doors: tuple[str, int]) -> None:
+        """Wait until all of them are open; end it where they do not."""
+        try:
+            for address, port in doors:
+                await_port(port, address)
+        except BaseException:
+            self.stop()
+            raise
+
+    def told(self) -> str:
+        """Return its log."""
+        log = self._home / "log"
+        return log.read_text() if log.exists() else ""
+
     def _make_places(self) -> None:
         owner = pwd.getpwnam("postfix").pw_uid
         group = grp.getgrnam("postdrop").gr_gid
@@ -184,8 +201,7 @@ class Postfix(_Instance):
             _GATEWAY_CF.format(client=fingerprint(client)),
             _GATEWAY_DOORS.format(plain=self.plain, pinned=self.pinned),
         )
-        await_port(self.plain)
-        await_port(self.pinned)
+        self.await_doors((LOCAL, self.plain), (LOCAL, self.pinned))
 
 
 class Internet(_Instance):
@@ -203,13 +219,10 @@ class Internet(_Instance):
         hops = ",".join(f"[{host}]:{number}" for host, number in ways)
         super().__init__(
             identity,
-            _INTERNET_CF.format(
-                address=address, transport=f"{{i2pmail.org=smtp:{hops}}}"
-            ),
+            _INTERNET_CF.format(address=address, transport=f"i2pmail.org=smtp:{hops}"),
             _INTERNET_DOORS.format(address=address, port=port, door=self.door),
         )
-        await_port(self.port, address)
-        await_port(self.door)
+        self.await_doors((address, port), (LOCAL, self.door))
 
     def send(self, sender: str, recipients: list[str], message: bytes) -> None:
         """Hand in one message as a user of example.org."""
@@ -237,7 +250,7 @@ class Sink:
         self._running.wait()
 
 
-def await_port(port: int, address: str = "127.0.0.1") -> None:
+def await_port(port: int, address: str = LOCAL) -> None:
     """Wait until something listens there."""
     until = time.monotonic() + _PATIENCE
     while True:

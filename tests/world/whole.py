@@ -33,7 +33,8 @@ mail A {MAIL}
 class Whole:
     """All of it, in directories below `base`; to be used in a `with`.
 
-    `zones` come to those of i2pmail.org and example.org. `gateway` are sections over
+    `zones` come to those of i2pmail.org and example.org, `bogus` ones as the World
+    has them. `gateway` are sections over
     the gateways' own, `host` over the mail host's.
     """
 
@@ -43,6 +44,7 @@ class Whole:
         *,
         members: Sequence[str] = ("alice",),
         zones: Mapping[str, str] | None = None,
+        bogus: Sequence[str] = (),
         gateways: int = 2,
         postfix: bool = True,
         gateway: Mapping[str, Section] | None = None,
@@ -65,7 +67,7 @@ class Whole:
             for number, address in enumerate(_GATEWAYS[:gateways], 1)
         ]
         ours = {"i2pmail.org": self._zone(), "example.org": _EXAMPLE}
-        self.world = World(base / "dns", {**ours, **(zones or {})})
+        self.world = World(base / "dns", {**ours, **(zones or {})}, bogus=bogus)
         self._wants_postfix = postfix
         self._base = base
         self.postfix: Internet | None = None
