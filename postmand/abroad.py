@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import implementer
 
 from postmand.config import Config, ConfigError, Inbound, Submission
+from postmand.config.places import listens_here_only
 from postmand.counts import Counts
 from postmand.delivery.gateway import Courier
 from postmand.link import new_identity
@@ -28,7 +33,13 @@ from postmand.servers.hostlink import HostLink
 from postmand.site import Site
 from postmand.store import crates
 from postmand.store.nodekey import NodeKeyError, operator
-from postmand.store.nodekeys import DKIM, LINK, NodeKeys, open_node_keys
+from postmand.store.nodekeys import (
+    DKIM,
+    FORMER_DKIM,
+    LINK,
+    NodeKeys,
+    open_node_keys,
+)
 from postmand.store.opening import Store
 from postmand.store.quotas import Quotas
 from postmand.store.retired import Retired
@@ -188,6 +199,12 @@ def entrance(
 ) -> IProtocolFactory:
     """Return what listens for gateways that bring mail from the Internet."""
     config, most = site.config, _most_octets(site.config)
+    pinned = any(one.pin for one in config.gateways)
+    if not pinned and not all(map(listens_here_only, inbound.listen)):
+        raise ConfigError(
+            f"{config.source}: [inbound] listen: no gateway has a pin, so it must be "
+            "of this machine; pair the gateways, or add interface=127.0.0.1"
+        )
     arrivals = Arrivals(
         ArrivalSettings(
             _border(config),
@@ -228,12 +245,17 @@ def _most_octets(config: Config) -> int:
 
 
 def _own_keys(config: Config, keys: NodeKeys) -> tuple[bytes, ...]:
-    """Return what the DNS says of our own DKIM key."""
-    kept = keys.get(DKIM)
-    if kept is None:
-        return ()
+    """Return what the DNS says of our own DKIM key, and said of the one before it.
+
+    Members' mail that was signed with that comes back from lists for a while.
+    """
     domain = config.node.internet_domain
-    return (SigningKey.from_octets(kept).record(domain)[1].encode(),)
+    kept = [keys.get(name) for name in (DKIM, FORMER_DKIM)]
+    return tuple(
+        SigningKey.from_octets(octets).record(domain)[1].encode()
+        for octets in kept
+        if octets is not None
+    )
 
 
 def _border(config: Config) -> Border:
@@ -271,6 +293,30 @@ def link_identity(keys: NodeKeys) -> bytes:
     return identity
 
 
+@implementer(IStreamClientEndpoint)
+@frozen(eq=False)
+class _Door:
+    """The way to a gateway, closed once that was retired."""
+
+    _endpoint: IStreamClientEndpoint
+    _pin: str
+    _retired: Callable[[str], bool]
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """Connect, unless it was shut out."""
+        if self._pin and self._retired(self._pin):
+            return fail(ConnectError())
+        connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
+        return connecting
+
+
+def _doors(site: Site) -> Callable[[str], IStreamClientEndpoint]:
+    """Return what makes an endpoint of a gateway's string; no two have the same."""
+    pins = {one.endpoint: one.pin for one in site.config.gateways}
+    retired = Retired(site.config.state).holds
+    return lambda text: _Door(clientFromString(site.reactor, text), pins[text], retired)
+
+
 def _courier(site: Site, keys: NodeKeys, clock: QueueClock) -> Courier:
     config = site.config
     try:
@@ -279,7 +325,7 @@ def _courier(site: Site, keys: NodeKeys, clock: QueueClock) -> Courier:
             config.relay,
             name=config.node.mail_domain.encode(),
             identity=link_identity(keys),
-            dial=lambda text: clientFromString(site.reactor, text),
+            dial=_doors(site),
             reactor=site.reactor,
             rng=site.random,
             count=Tally(site.counts).courier,

@@ -53,6 +53,13 @@ class GatewayKeys:
 
     def _kept(self, name: str) -> bytes:
         path = self._state / name
-        if not path.exists():
-            keyfile.make(path, new_identity())
-        return keyfile.read(path)
+        try:
+            if not path.exists():
+                keyfile.make(path, new_identity())
+            return keyfile.read(path)
+        except keyfile.OpenToOthersError:
+            fault = f"{path}: others may use it; chmod 600 {path}"
+        except OSError as error:
+            where = error.filename or path
+            fault = f"{where}: {error.strerror}; let the gateway's user use it"
+        raise ConfigError(f"{self._config.source}: [node] state: {fault}")

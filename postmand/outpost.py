@@ -44,6 +44,7 @@ from postmand.servers.within import Within
 from postmand.services import Threads, Timer
 from postmand.site import Parts, Site
 from postmand.store import crates
+from postmand.store.database import StoreInUseError
 from postmand.store.sealed_spool import SealedSpool
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def parts(site: Site) -> Parts:
     exchange, link, exit_ = _sections(config)
     keys = GatewayKeys(config)
     identity = keys.link()
+    _host_key(config, link)
     server = _server(config, exit_.resolver)
     resolver = Resolver(SilentReactor(reactor), [server], random)
     networks = Networks(allowed=exit_.allowed_networks)
@@ -112,7 +114,7 @@ def parts(site: Site) -> Parts:
     spool = SealedSpool(
         config.state / "sealed", exchange.sealed_messages, exchange.sealed_bytes
     )
-    spool.open()
+    _open(config, spool)
     forwarding = Forwarding(
         spool,
         host,
@@ -171,6 +173,19 @@ class Tally:
         """Count what became of sealed mail, and what went wrong."""
         name: Name = "accepted" if word == "forwarded" else "faults"
         self.counts.count(name, word)
+
+
+def _open(config: Config, spool: SealedSpool) -> None:
+    """Open the sealed spool; what the disk has against it is one line."""
+    try:
+        spool.open()
+    except StoreInUseError:
+        fault = "another gateway runs on it; stop that one first"
+    except OSError as error:
+        fault = f"{error.strerror}; make it a directory that this user may write to"
+    else:
+        return
+    raise ConfigError(f"{config.source}: [node] state: {config.state}: {fault}")
 
 
 def _sections(config: Config) -> tuple[Exchange, Link, Exit]:
@@ -260,6 +275,16 @@ def _evidence(
     )
 
 
+def _host_key(config: Config, link: Link) -> bytes:
+    try:
+        return key_octets(link.host_key)
+    except PairingError:
+        raise ConfigError(
+            f"{config.source}: [link] host_key: is missing; postmanctl gateway pair "
+            "writes it"
+        ) from None
+
+
 def _reception(
     site: Site,
     exchange: Exchange,
@@ -272,13 +297,7 @@ def _reception(
 ) -> Reception:
     limits = site.config.limits
     blocking = Blocking(resolver, site.reactor)
-    try:
-        public_key = key_octets(link.host_key)
-    except PairingError:
-        raise ConfigError(
-            f"{site.config.source}: [link] host_key: is missing; postmanctl gateway "
-            "pair writes it"
-        ) from None
+    public_key = _host_key(site.config, link)
 
     async def judged(*facts: Any) -> Authenticated:
         def judge() -> Authenticated:

@@ -9,7 +9,7 @@ from postmand.admin.call import Call
 from postmand.admin.keys import add_passphrase, node_keys
 from postmand.admin.terminal import CommandError
 from postmand.message.dkim import SigningKey, check_selector, new_key
-from postmand.store.nodekeys import DKIM
+from postmand.store.nodekeys import DKIM, FORMER_DKIM
 
 
 def add_parser(commands: Any) -> None:
@@ -44,6 +44,7 @@ def make(call: Call) -> int:
     octets = kept.get(DKIM)
     if octets is not None:
         _see_replaceable(call, SigningKey.from_octets(octets).selector, selector)
+        kept.put(FORMER_DKIM, octets)
     key = SigningKey(selector, new_key())
     kept.put(DKIM, key.to_octets())
     _print(call, key)

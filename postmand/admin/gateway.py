@@ -234,8 +234,8 @@ def run_retire(call: Call) -> int:
     make_directory(call.config.state)
     Retired(call.config.state).add(gateway.pin)
     call.terminal.say(
-        f"gateway {call.options.number} is shut out; take it out of the configuration "
-        "when you like, and its name out of MX and SPF now"
+        f"gateway {call.options.number} is shut out, both ways; take its name out of "
+        "MX and SPF now, and its table out of the configuration when you like"
     )
     return 0
 

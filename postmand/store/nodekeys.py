@@ -17,6 +17,9 @@ from postmand.store.seal import SealError
 DKIM = "dkim"
 """The name of the key that signs mail for the Internet."""
 
+FORMER_DKIM = "dkim.former"
+"""The name of the key that signed before it."""
+
 LINK = "link"
 """The name of the key and certificate that gateways know the node by."""
 

@@ -230,7 +230,7 @@ AUTHORS = [
 
 @pytest.mark.parametrize(("sender", "author", "told"), AUTHORS)
 def test_dmarc(gateway: Gateway, sender: str, author: str, told: str) -> None:
-    """A domain's wish to have forged mail rejected is obeyed; p=none is no such wish."""
+    """A domain's wish to have forged mail rejected is obeyed; p=none is none."""
     message = f"From: <{author}>\r\nTo: {ALICE}\r\nSubject: x\r\n\r\ntext\r\n"
     assert answer(gateway, sender, message=message.encode()).startswith(told)
 
@@ -276,8 +276,8 @@ BURSTS = [
     ((_EHLO, _MAIL + _RCPT + "DATA\r\n" + _TEXT + "text\r\n.\r\n"), "554 5.5.1"),
     ((f"HELO {HELO}\r\n", _MAIL, _RCPT), "250"),
     ((f"HELO {HELO}\r\n", _MAIL + _RCPT), "554 5.5.1"),
-    ((_MAIL,), "503 5.5.1"),
-    ((_EHLO, _MAIL.replace("\r", "")), "500 5.5.2"),
+    ((_MAIL,), "503 "),
+    ((_EHLO, _MAIL.replace("\r", "")), "554 5.5.2"),
     ((_EHLO, _MAIL, _RCPT, "DATA\r\n", _TEXT + "a\nb\r\n.\r\n"), "5"),
     ((_EHLO, _MAIL, _RCPT, "DATA\r\n", _TEXT + "a\rb\r\n.\r\n"), "5"),
     ((_EHLO, _MAIL, _RCPT, "DATA\r\n", _TEXT + "a\r\n..\r\nb\r\n.\r\n"), "250"),
@@ -307,5 +307,5 @@ def test_early_talker(gateway: Gateway) -> None:
     """Who does not wait for the banner is sent away."""
     with gateway.wire(PEER) as wire:
         wire.socket.sendall(_EHLO.encode())
-        assert wire.reply().startswith("554 5.5.1")
+        assert wire.reply().startswith("554 You spoke")
         assert wire.line() == ""

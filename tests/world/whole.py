@@ -77,7 +77,7 @@ class Whole:
         name, text = (part.decode() for part in self.dkim)
         pieces = " ".join(f'"{text[at : at + 250]}"' for at in range(0, len(text), 250))
         lines = [
-            f"{name}. TXT {pieces}",
+            f"{name} TXT {pieces}",
             f'@ TXT "v=spf1 ip4:{LOCAL} mx -all"',
             '_dmarc TXT "v=DMARC1; p=reject; adkim=s; aspf=s"',
         ]
