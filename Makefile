@@ -11,10 +11,11 @@ UNIT := $(wildcard tests/test_*.py) tests/dialogues
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run check lint test peers bench anonymity fuzz clean
+.PHONY: help run demo-internet check lint test peers bench anonymity fuzz clean
 
 help:
 	@echo 'make run        run a mail host on 127.0.0.1 (SMTP 2525, POP3 1110), state in ./var'
+	@echo 'make demo-internet  mail to the Internet and back, each step proven (root)'
 	@echo 'make check      the quick checks: ruff, mypy, import-linter, unit tests'
 	@echo 'make lint       of these ruff, mypy and import-linter alone'
 	@echo 'make test       everything; as root it installs the peers first'
@@ -67,6 +68,10 @@ export TOUR
 run: $(VENV)/.installed
 	@echo "$$TOUR"
 	@exec $(BIN)/twistd -n --pidfile= postman
+
+# Real name servers and a real Postfix, all on this machine.
+demo-internet: $(VENV)/.dev
+	@$(BIN)/python -m tests.world.demo
 
 # Side by side: mypy without its cache takes as long as the tests.
 check: $(VENV)/.dev

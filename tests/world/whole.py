@@ -105,6 +105,8 @@ class Whole:
     def start(self) -> None:
         """Bring all up: first those whom the others ask."""
         self.world.start()
+        # Before the gateways, which reach for it at once and then after a while.
+        self.house.start()
         exits: dict[str, object] = {"resolver": self.world.resolver}
         for one in self.gateways:
             more = dict(self._sections)
@@ -114,7 +116,6 @@ class Whole:
         if self._wants_postfix:
             ways = [(one.address, one.port) for one in self.gateways]
             self.postfix = Internet(new_identity(), MAIL, self.port, ways)
-        self.house.start()
 
     def stop(self) -> None:
         """End all, the host first; all are ended, whatever one of them says."""
