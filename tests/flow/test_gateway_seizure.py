@@ -9,7 +9,6 @@ from __future__ import annotations
 import smtplib
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -56,7 +55,7 @@ def seen(gateway: Gateway) -> dict[str, bytes]:
         for path in gateway.base.rglob("*")
         if path.is_file()
     }
-    return {**found, **open_files(gateway)}  # type: ignore[arg-type]
+    return {**found, **open_files(gateway)}
 
 
 def brought(gateway: Gateway, peer: str, sender: str, to: str, text: bytes) -> int:
@@ -120,7 +119,7 @@ def under_way(whole: Whole, sink: Sink) -> dict[str, bytes]:
         assert half.rcpt(MEMBER)[0] == 250
         assert half.docmd("DATA")[0] == 354
         half.send(letter(SENDER, MEMBER, SUBJECTS[1], _MANY))
-        wait_until(lambda: any("(deleted)" in name for name in open_files(gateway)))  # type: ignore[arg-type]
+        wait_until(lambda: any("(deleted)" in name for name in open_files(gateway)))
         found |= {f"coming in: {name}": data for name, data in seen(gateway).items()}
         # Without the host what comes is kept, sealed.
         whole.house.kill()

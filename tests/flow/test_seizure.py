@@ -18,6 +18,7 @@ import pytest
 
 from tests.flow.corpus import Captured, load, parsed
 from tests.flow.house import House, password
+from tests.flow.program import Program
 from tests.flow.search import Words
 
 MESSAGES = load()
@@ -69,7 +70,7 @@ def files(house: House) -> dict[str, bytes]:
     return {**found, "the log": house.log.read_bytes()}
 
 
-def open_files(house: House) -> dict[str, bytes]:
+def open_files(house: Program) -> dict[str, bytes]:
     """Return the files that the running node has open, those without a name too."""
     assert house.process
     found = {}

@@ -1,4 +1,4 @@
-"""`make demo-internet`: a mail to the Internet and its answer, and what proves each step.
+"""`make demo-internet`: a mail to the Internet and its answer, each step proven.
 
 A mail host, two gateways, a name system and a Postfix run on this machine. The guide's
 ten steps out and eight steps in are printed, each with the line that proves it: of a
