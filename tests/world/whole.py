@@ -23,7 +23,7 @@ from tests.world.dns import World
 MAIL = "127.0.0.30"
 # A network of loopback for each gateway: one of them may be away.
 _GATEWAYS = ("127.0.0.21", "127.0.0.22")
-_EXAMPLE = f"""\
+EXAMPLE = f"""\
 @ MX 10 mail
 mail A {MAIL}
 @ TXT "v=spf1 ip4:{MAIL} -all"
@@ -66,7 +66,7 @@ class Whole:
             ).pair(self.house)
             for number, address in enumerate(_GATEWAYS[:gateways], 1)
         ]
-        ours = {"i2pmail.org": self._zone(), "example.org": _EXAMPLE}
+        ours = {"i2pmail.org": self._zone(), "example.org": EXAMPLE}
         self.world = World(base / "dns", {**ours, **(zones or {})}, bogus=bogus)
         self._wants_postfix = postfix
         self._base = base
