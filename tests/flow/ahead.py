@@ -15,7 +15,7 @@ from pathlib import Path
 from twisted.scripts import twistd
 
 from postmand import node as wiring
-from postmand.abroad import Clocks
+from postmand.site import Clocks
 
 
 def main() -> None:
