@@ -76,7 +76,7 @@ demo-internet: $(VENV)/.dev
 # Side by side: mypy without its cache takes as long as the tests.
 check: $(VENV)/.dev
 	@$(MAKE) --no-print-directory lint & checking=$$!; \
-		$(BIN)/python -m pytest $(UNIT); tested=$$?; \
+		$(BIN)/python -m pytest -n auto $(UNIT); tested=$$?; \
 		wait $$checking && exit $$tested
 
 lint: $(VENV)/.dev

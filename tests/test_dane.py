@@ -74,6 +74,7 @@ def test_trust_anchor_and_dates() -> None:
         "3 1 1 00", "3 1 2 " + "00" * 32, "3 1 1 " + "0" * 63, "3 1", "", "x 1 1 00",
         "3 1 1 " + "zz" * 32,
     ],
+    ids=lambda record: record[:6],  # the rest is random
 )  # fmt: skip
 def test_unusable(record: str) -> None:
     """What can not be decided with is not there (RFC 7672 3.1)."""
