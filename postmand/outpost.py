@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
 
 from postmand.config import Config, ConfigError, Exchange, Exit, Link
-from postmand.counts import Counts, Name
+from postmand.counts import Counts
 from postmand.delivery.callout import Caller
 from postmand.delivery.dialling import tcp
 from postmand.delivery.exit import Exit as Delivery
@@ -171,8 +171,8 @@ class Tally:
 
     def link(self, word: str) -> None:
         """Count what became of sealed mail, and what went wrong."""
-        name: Name = "accepted" if word == "forwarded" else "faults"
-        self.counts.count(name, word)
+        # What is forwarded was accepted once already, by the exchange.
+        self.counts.count("relay" if word == "forwarded" else "faults", word)
 
 
 def _open(config: Config, spool: SealedSpool) -> None:

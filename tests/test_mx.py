@@ -80,8 +80,8 @@ def test_null_mx() -> None:
 
 def test_implicit() -> None:
     """Without MX the domain itself is the server; its absence is vouched for or not."""
-    assert hosts(Names()) == (Host(DOMAIN, implicit=True),)
-    assert hosts(Names(signed=True)) == (Host(DOMAIN, secure=True, implicit=True),)
+    assert hosts(Names()) == (Host(DOMAIN),)
+    assert hosts(Names(signed=True)) == (Host(DOMAIN, secure=True),)
 
 
 def test_no_such_domain() -> None:

@@ -153,7 +153,7 @@ class OutpostTest(SynchronousTestCase):
             {
                 ("relay", "delivered"): 1,
                 ("relay", "retry"): 2,
-                ("accepted", "forwarded"): 1,
+                ("relay", "forwarded"): 1,
                 ("faults", "link-lost"): 1,
             },
         )

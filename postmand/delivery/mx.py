@@ -54,7 +54,6 @@ class Host:
     name: str
     preference: int = 0
     secure: bool = False
-    implicit: bool = False
 
 
 @frozen
@@ -86,7 +85,7 @@ async def hosts(
     if records.status == "none":
         if not records.exists:
             raise NoRouteError(NO_DOMAIN)
-        found = [Host(domain.lower(), 0, records.secure, implicit=True)]
+        found = [Host(domain.lower(), 0, records.secure)]
     else:
         found = _exchanges(records)
     found = _before(found, own_name.lower())
