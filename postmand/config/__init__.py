@@ -26,6 +26,7 @@ from postmand.config.sections import (
     Relay,
     Store,
     Submission,
+    Web,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Relay",
     "Store",
     "Submission",
+    "Web",
     "from_table",
     "load",
     "mail_host",

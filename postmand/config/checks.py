@@ -135,6 +135,16 @@ def local_endpoints(_: object, attribute: attrs.Attribute[Any], value: Any) -> N
             )
 
 
+def hosts(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Take the names a browser may ask for: lower case, without a port."""
+    plain = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+    if not value or not all(plain.fullmatch(name) for name in value):
+        raise ValueError(
+            f"{attribute.name} must be a list of lower-case names without ports, as in "
+            '["localhost", "hq.postman.i2p"]'
+        )
+
+
 def distinct(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Take gateways of which no two are the same."""
     seen = Counter(gateway.endpoint for gateway in value)

@@ -241,6 +241,41 @@ class Link:
 
 
 @frozen
+class Web:
+    """The pages: sign-up, account, quota, keys.
+
+    `hosts` are the names a browser may know us by; the ports are those of the I2P
+    router's own tunnels, as the page about mail clients tells them.
+    """
+
+    listen: tuple[str, ...] = field(
+        default=("tcp:8025:interface=127.0.0.1",), validator=checks.endpoints
+    )
+    hosts: tuple[str, ...] = field(
+        default=("127.0.0.1", "localhost", "hq.postman.i2p"), validator=checks.hosts
+    )
+    signup: bool = True
+    signup_bits: int = _size(24, 0, 64)
+    session_seconds: int = _size(1_800, 60, 86_400)
+    session_longest_seconds: int = _size(28_800, 60, 604_800)
+    request_seconds: float = field(default=60.0, validator=checks.between(1, 3_600))
+    max_form_bytes: int = _size(65_536, 4_096, 1_048_576)
+    connections: int = _size(500, 1, 100_000)
+    connections_per_peer: int = _size(200, 1, 100_000)
+    closed_name_days: int = _size(365, 0, 36_500)
+    keys: bool = True
+    max_key_bytes: int = _size(16_384, 1_024, 262_144)
+    smtp_tunnel: str = "127.0.0.1:7659"
+    pop3_tunnel: str = "127.0.0.1:7660"
+
+    def __attrs_post_init__(self) -> None:
+        if self.session_seconds > self.session_longest_seconds:
+            raise ValueError(
+                "session_seconds must not be above session_longest_seconds"
+            )
+
+
+@frozen
 class Metrics:
     """Where counters are shown: a place of this machine only."""
 
@@ -315,6 +350,7 @@ class Config:
     exit: Exit | None = None
     link: Link | None = None
     metrics: Metrics | None = None
+    web: Web | None = None
     limits: Limits = Factory(Limits)
     source: str = field(default=BUILT_IN, kw_only=True)
 

@@ -1,0 +1,1 @@
+"""The pages: a stranger becomes a member, a member looks after the account."""

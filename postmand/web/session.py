@@ -1,0 +1,106 @@
+"""Who is at a page: signed cookies, short-lived, and the tokens that forms carry. Pure.
+
+A cookie holds no secret of the account and opens nothing that is sealed. The key is
+random and lives as long as the process: a restart ends all sessions.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from struct import Struct
+
+from attrs import evolve, field, frozen
+
+from postmand.membership import Visitor
+
+# begun, seen (seconds), account, version, id; the name follows, empty for a stranger.
+_COOKIE = Struct(">QQqQ16s")
+_MAC = 32
+_LONGEST = 512
+
+
+@frozen
+class Session:
+    """A browser's session: a member's, or a stranger's who is filling in a form.
+
+    `begun` and `seen` are seconds of the wall's clock. `id` is new at each login, so
+    that nobody can bring one along.
+    """
+
+    id: bytes = field(repr=False)
+    begun: int
+    seen: int
+    visitor: Visitor | None = None
+
+
+@frozen
+class Signer:
+    """Makes cookies and forms' tokens, and knows its own.
+
+    `idle` and `longest` are seconds: since the last page, and since the login.
+    """
+
+    key: bytes = field(repr=False)
+    idle: int
+    longest: int
+
+    def cookie(self, session: Session) -> str:
+        """Return the value of the session's cookie."""
+        who = session.visitor or Visitor(0, "", 0)
+        payload = _COOKIE.pack(
+            session.begun, session.seen, who.account, who.version, session.id
+        )
+        payload += who.name.encode()
+        return _text(payload + self._mac(b"cookie", payload))
+
+    def session(self, cookie: str, now: int) -> Session | None:
+        """Return the session of a cookie of ours that is not over, else None."""
+        octets = _octets(cookie)
+        if octets is None or len(octets) < _COOKIE.size + _MAC:
+            return None
+        payload, mac = octets[:-_MAC], octets[-_MAC:]
+        if not hmac.compare_digest(mac, self._mac(b"cookie", payload)):
+            return None
+        begun, seen, account, version, identity = _COOKIE.unpack_from(payload)
+        name = payload[_COOKIE.size :].decode()
+        over = now > seen + self.idle or now > begun + self.longest
+        # A clock that was set back ends sessions, rather than lengthens them.
+        if over or seen > now + self.idle:
+            return None
+        visitor = Visitor(account, name, version) if name else None
+        return Session(identity, begun, seen, visitor)
+
+    def seen(self, session: Session, now: int) -> Session:
+        """Return the session as it is after a page was shown."""
+        return evolve(session, seen=max(session.seen, now))
+
+    def token(self, session: Session) -> str:
+        """Return what a form of this session carries (against forged requests)."""
+        return _text(self._mac(b"form", session.id))
+
+    def is_token(self, session: Session, token: str) -> bool:
+        """Tell whether a form's token is of this session."""
+        octets = _octets(token)
+        expected = self._mac(b"form", session.id)
+        return octets is not None and hmac.compare_digest(octets, expected)
+
+    def _mac(self, use: bytes, octets: bytes) -> bytes:
+        return hmac.digest(self.key, use + b"\0" + octets, hashlib.sha256)
+
+
+def _text(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def _octets(text: str) -> bytes | None:
+    """Return the octets behind a text that `_text` made; None for any other."""
+    if len(text) > _LONGEST or not text.isascii():
+        return None
+    try:
+        octets = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        return None
+    return octets if _text(octets) == text else None
