@@ -1,0 +1,1 @@
+"""The pages, by room. Each room adds its own to the site."""
