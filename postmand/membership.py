@@ -42,6 +42,25 @@ class Details:
 
 
 @frozen
+class Quota:
+    """What an account may still send to the Internet today, in recipients.
+
+    `own` of `per_day` are left until 0:00 UTC; `bought` until `until` (seconds since
+    1970, 0 for none bought). `bought_today` of `bought_per_day` were bought. `prices`
+    maps a stamp's bits to recipients; `resource` is what a stamp is made for.
+    """
+
+    own: int
+    per_day: int
+    bought: int
+    until: int
+    bought_today: int
+    bought_per_day: int
+    prices: Sequence[tuple[int, int]]
+    resource: str
+
+
+@frozen
 class Fact:
     """One stored field about an account, as table and column, and what is in it.
 
@@ -122,6 +141,15 @@ class IMembership(Interface):
 
     def remove(visitor: Visitor, password: str) -> Deferred[None]:
         """Remove the account with its mailbox for good; its name stays closed."""
+
+    def quota(visitor: Visitor) -> Deferred[Quota | None]:
+        """Fire with what is left today; None where the node has no way out."""
+
+    def buy(visitor: Visitor, stamp: str) -> Deferred[Quota]:
+        """Credit what a stamp buys; fire with what is left then."""
+
+    def biff_token(visitor: Visitor) -> Deferred[str | None]:
+        """Fire with a new one-time token for biff; None where the node has no biff."""
 
     def facts(visitor: Visitor) -> Deferred[Sequence[Fact]]:
         """Fire with every stored field that is about the account."""

@@ -42,6 +42,18 @@ def static_files() -> tuple[Mapping[str, Static], Mapping[str, str]]:
     return files, paths
 
 
+def octets(count: int) -> str:
+    """Return a size as people read it, as in `1.2 MiB`."""
+    if count < 1024:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if size < 1024 or unit == "GiB":
+            break
+    return f"{size:.1f} {unit}"
+
+
 def _kind(name: str) -> bytes:
     kind, _ = mimetypes.guess_type(name, strict=False)
     text = kind in ("text/css", "text/javascript", "application/javascript")
@@ -61,5 +73,6 @@ def environment(paths: Mapping[str, str], **shared: Any) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    made.filters["octets"] = octets
     made.globals.update(static=paths.__getitem__, **shared)
     return made

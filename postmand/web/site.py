@@ -84,6 +84,11 @@ class Ask:
         """What tells one peer from another for login budgets; never written."""
         return peer_of(self.request.getClientAddress())
 
+    def query(self, name: str) -> str:
+        """Return what the path's query says of `name`, empty where it says nothing."""
+        values = self.request.args.get(name.encode(), [b""])
+        return str(values[0].decode("latin-1"))
+
     def form(self, *fields: forms.Field) -> Mapping[str, str]:
         """Return what a form of ours sent; PageError for a forged or broken one."""
         self.request.content.seek(0)
