@@ -109,11 +109,11 @@ class Tally:
 
 
 def node_keys(config: Config, url: str) -> NodeKeys | None:
-    """Return what only the node's key opens, or None for a node without gateways.
+    """Return what only the node's key opens, or None for a node that needs none.
 
     Asks for a passphrase where there is one. Raises ConfigError.
     """
-    if not config.gateways:
+    if not config.needs_node_key:
         return None
     try:
         upgrade(url)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import TYPE_CHECKING
 
 from twisted.cred.portal import Portal
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.threads import deferToThread
 
 from postmand.abroad import entrance, node_keys, way
-from postmand.config import Config, ConfigError
+from postmand.claims import Claims
+from postmand.config import Biff, Config, ConfigError
 from postmand.message.limits import Limits as MessageLimits
 from postmand.postoffice import Maildrop, OfficeSettings, PostOffice, Submitter
+from postmand.postoffice.noticing import Noticing
 from postmand.rules.routing import Routing
 from postmand.servers.cred import Checker, Gate, Realm
 from postmand.servers.maildrop import IMaildrop
@@ -22,8 +26,12 @@ from postmand.site import Parts, Site
 from postmand.store.database import StoreInUseError
 from postmand.store.nodekeys import NodeKeys
 from postmand.store.opening import Store, open_store
+from postmand.store.passwordfile import PasswordPlaceError, read_password
 from postmand.store.settings import Settings
 from postmand.store.upgrade import NewerSchemaError
+
+if TYPE_CHECKING:
+    from postmand.biff.service import BiffService
 
 
 def parts(site: Site) -> Parts:
@@ -32,17 +40,6 @@ def parts(site: Site) -> Parts:
     store_reactor = StoreReactor(reactor.callFromThread, site.clocks.wall)
     store, keys = _store(config, store_reactor)
     argon2 = Threads(limits.argon2_threads, reactor, "argon2", niceness=10)
-    out = way(site, store, keys) if keys else None
-    office = PostOffice(
-        _office_settings(config),
-        store.accounts,
-        store.mailboxes,
-        store.threads,
-        seconds=site.clocks.wall,
-        random=site.random,
-        in_thread=site.washing,
-        abroad=out.office if out else None,
-    )
     checker = Checker(
         store.accounts,
         store.keyring,
@@ -51,6 +48,18 @@ def parts(site: Site) -> Parts:
         config.accounts,
         limits,
         site.random,
+    )
+    out = way(site, store, keys) if keys and config.gateways else None
+    biff = _biff(site, config.biff, store, checker) if config.biff else None
+    office = PostOffice(
+        _office_settings(config),
+        store.accounts,
+        Noticing(store.mailboxes, biff.notice) if biff else store.mailboxes,
+        store.threads,
+        seconds=site.clocks.wall,
+        random=site.random,
+        in_thread=site.washing,
+        abroad=out.office if out else None,
     )
     factories: dict[str, IProtocolFactory] = _servers(site, office, checker)
     if config.inbound is not None:
@@ -63,12 +72,57 @@ def parts(site: Site) -> Parts:
         factories,
         below=[OnStop(lambda: deferToThread(store.close)), argon2],
         above=[
+            # Bounces of the last moment are told of, too.
+            *([biff] if biff else []),
             *([out.running] if out else []),
             Timer(60.0, checker.forget),
             Timer(86_400.0, store.forget),
         ],
         pool=(lambda: out.pool.waiting) if out else (lambda: 0),
     )
+
+
+def _biff(site: Site, settings: Biff, store: Store, checker: Checker) -> BiffService:
+    """Wire the bot that tells members on IRC. Blocks for its password."""
+    from postmand.biff.service import service  # noqa: PLC0415 (few nodes have one)
+
+    config = site.config
+    if store.watches is None or store.tokens is None:
+        raise RuntimeError("the store was opened without the node's key")
+    return service(
+        settings,
+        _biff_endpoint(site, settings),
+        _biff_password(config, settings),
+        store.watches,
+        Claims(checker, config.domains, store.tokens),
+        reactor=site.reactor,
+        random=site.random,
+        wall=site.clocks.wall,
+        domains=config.domains,
+        mail_domain=config.node.mail_domain.encode(),
+    )
+
+
+def _biff_endpoint(site: Site, settings: Biff) -> IStreamClientEndpoint:
+    try:
+        endpoint: IStreamClientEndpoint = clientFromString(
+            site.reactor, settings.endpoint
+        )
+    except (ValueError, TypeError, LookupError):
+        raise ConfigError(
+            f'{site.config.source}: [biff] endpoint: "{settings.endpoint}" is none; '
+            'write it as "tcp:127.0.0.1:6668"'
+        ) from None
+    return endpoint
+
+
+def _biff_password(config: Config, settings: Biff) -> str:
+    if not settings.password:
+        return ""
+    try:
+        return read_password(settings.password, config.state)
+    except PasswordPlaceError as error:
+        raise ConfigError(f"{config.source}: [biff] password: {error}") from None
 
 
 def _servers(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from postmand.config import (
     BUILT_IN,
+    Biff,
     Config,
     ConfigError,
     Gateway,
@@ -51,7 +52,7 @@ def read(text: str) -> Config:
             "[submision]",
             "submision: unknown section; remove it (known: node, store, submission, "
             "pop3, mailboxes, accounts, aliases, quota, delays, relay, gateways, "
-            "inbound, exchange, exit, link, metrics, limits)",
+            "inbound, exchange, exit, link, metrics, biff, limits)",
         ),
         (
             "[node]\nstat = 'x'",
@@ -182,6 +183,53 @@ def read(text: str) -> Config:
         (
             "[quota]\nstamps = { many = 20 }",
             "[quota] stamps must map bits to recipients, as in { 26 = 20 }",
+        ),
+        (
+            "[biff]\nendpoint = 'tcp:irc.example.org:6667'",
+            '[biff] endpoint must stay on this machine, as in "tcp:127.0.0.1:6668", or '
+            'bring TLS, as in "tls:irc.example.org:6697"',
+        ),
+        (
+            "[biff]\nlogin = 'sasl'\npassword = 'hunter2'",
+            '[biff] password must be "file:PATH" or "credential:NAME" (systemd\'s), '
+            "and never the password itself",
+        ),
+        (
+            "[biff]\nlogin = 'sasl'",
+            '[biff] password: goes with login = "sasl" or "nickserv"; add what is '
+            "missing",
+        ),
+        (
+            "[biff]\npassword = 'file:x'",
+            '[biff] password: goes with login = "sasl" or "nickserv"; add what is '
+            "missing",
+        ),
+        (
+            "[biff]\nmethods = ['tags', 'acc']",
+            "[biff] methods: none is left; tags and state need filtered = false, acc "
+            "and status a services_host",
+        ),
+        (
+            "[biff]\nmethods = ['whois', 'whois']",
+            "[biff] methods must be some of tags, state, whois, acc, status, each once",
+        ),
+        (
+            "[biff]\nchannels = ['#a', '#A']",
+            '[biff] channels must be a list of different channels, as in ["#mail.i2p"]',
+        ),
+        ("[biff]\nnick = '1st'", '[biff] nick must be a nick of IRC, as in "biff"'),
+        (
+            "[biff]\naccount = 'a b'",
+            '[biff] account must be a nick of IRC, as in "biff"',
+        ),
+        (
+            "[biff]\nservices_host = 'a b'",
+            "[biff] services_host must be the host that services have, as in "
+            '"services.example"',
+        ),
+        (
+            "[biff]\naccounts_per_nick = 33",
+            "[biff] accounts_per_nick must be between 1 and 32",
         ),
         (
             "[node]\nkey = 'secret'",
@@ -489,3 +537,34 @@ def test_frozen() -> None:
     """Nothing changes a configuration once it is read."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         mail_host().limits.connections = 1  # type: ignore[misc]
+
+
+def test_biff_asks_what_can_be_answered() -> None:
+    """A filter and services without a host leave methods out; the order stays."""
+    assert Biff().usable_methods == ("whois",)
+    assert Biff(filtered=False).usable_methods == ("tags", "state", "whois")
+    named = Biff(services_host="services.example", methods=("status", "whois", "acc"))
+    assert named.usable_methods == ("status", "whois", "acc")
+
+
+def test_biff_takes_what_networks_have() -> None:
+    """Nicks, channels and hosts as IRC has them."""
+    for nick in ("biff", "[biff]", "b", "a\\b^c_d|{e}`-9"):
+        assert Biff(nick=nick, account=nick).nick == nick
+    for channel in ("#mail.i2p", "&local", "#a#b", "#\u00e9"):
+        assert Biff(channels=(channel,)).channels == (channel,)
+    for host in ("services.", "services/network", "services.example", "fd00::1"):
+        assert Biff(services_host=host).services_host == host
+    for channel in ("#", "mail", "#a,b", "#a b", "#a\r\nQUIT", "#a\x07"):
+        with pytest.raises(ValueError, match="channels"):
+            Biff(channels=(channel,))
+    for nick in ("", "a b", "a\r\nQUIT", "a" * 65, "-a", "\u00e9"):
+        with pytest.raises(ValueError, match="nick"):
+            Biff(nick=nick)
+
+
+def test_node_key_is_needed() -> None:
+    """By gateways, and by biff; by nothing else."""
+    assert not mail_host().needs_node_key
+    assert Config(biff=Biff()).needs_node_key
+    assert Config(gateways=(Gateway("unix:a"),)).needs_node_key

@@ -19,6 +19,7 @@ import pytest
 
 from postmand.admin.main import main
 from postmand.config import (
+    Biff,
     Config,
     Exchange,
     Exit,
@@ -48,6 +49,7 @@ EXAMPLES: dict[str, Any] = {
     "gateways": Gateway("tcp:127.0.0.1:2526"),
     "inbound": Inbound(),
     "metrics": Metrics(),
+    "biff": Biff(),
 }
 # Sections that only a gateway has; etc/gateway.toml shows them.
 OUTPOST: dict[str, Any] = {"exchange": Exchange(), "exit": Exit(), "link": Link()}

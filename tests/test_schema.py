@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -175,6 +176,33 @@ class UpgradeTests(SynchronousTestCase):
             upgrade(self.url)
         migrate.assert_not_called()
         self.assertEqual([f.name for f in self.path.parent.iterdir()], ["postmand.db"])
+
+    def test_biff_comes_to_a_node_with_members(self):
+        """What was there stays, and its accounts can be watched, none else."""
+        self.path.parent.mkdir()
+        self.path.touch()
+        alembic = Config()
+        alembic.set_main_option("script_location", "postmand.store:migrations")
+        with make_engine(self.path).begin() as connection:
+            alembic.attributes["connection"] = connection
+            command.upgrade(alembic, "0002")
+        columns = (
+            "(7, 'jondoe', '', 0, 1, 1, x'', x'', 1, 8, x'', x'', x'', x'', x'', 0, '')"
+        )
+        with closing(connect(self.path)) as connection:
+            connection.execute(f"INSERT INTO accounts VALUES {columns}")
+            connection.execute("INSERT INTO stamps VALUES (x'01', 20779)")
+        upgrade(self.url)
+        self.assertEqual(
+            self.rows(self.path, "SELECT name FROM accounts"), [("jondoe",)]
+        )
+        self.assertEqual(self.rows(self.path, "SELECT * FROM stamps"), [(b"\1", 20779)])
+        with closing(connect(self.path)) as connection:
+            connection.execute("INSERT INTO watches VALUES (x'01', 7, x'')")
+            with self.assertRaises(sqlite3.IntegrityError):
+                connection.execute("INSERT INTO watches VALUES (x'02', 8, x'')")
+            with self.assertRaises(sqlite3.IntegrityError):
+                connection.execute("DELETE FROM accounts")
 
     def test_no_alembic_where_there_is_nothing_to_do(self):
         """A usual start does not load the migration tools."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+from postmand.admin.biff import check_biff
 from postmand.admin.call import Call
 from postmand.admin.faults import explain
 from postmand.admin.finding import FAIL, Finding, fail, ok, warn
@@ -127,6 +128,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_bodies,
     check_queue,
     check_node_key,
+    check_biff,
     check_aliases,
     check_ports,
     check_argon2,

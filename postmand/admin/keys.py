@@ -103,7 +103,7 @@ def node_keys(call: Call) -> NodeKeys:
 
 def check_node_key(config: Config) -> Iterator[Finding]:
     """Tell whether the node's key is there and safe; asks for no passphrase."""
-    if not config.gateways:
+    if not config.needs_node_key:
         return  # nothing is sealed with it
     kind, _colon, name = config.node.key.partition(":")
     if kind == _CREDENTIAL:

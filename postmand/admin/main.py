@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from postmand import __version__
 from postmand.admin import (
     accounts,
+    biff,
     dkim,
     doctor,
     export,
@@ -157,7 +158,7 @@ def parser() -> ArgumentParser:
     account = commands.add_parser("account", help="make, see and change accounts")
     _add_account(account.add_subparsers(metavar="COMMAND", required=True))
     _add_export(commands)
-    for room in (queue, quota, stamp, keys, dkim, gateway):
+    for room in (queue, quota, stamp, keys, dkim, gateway, biff):
         room.add_parser(commands)
     checkup = commands.add_parser(
         "doctor", help="check config, store, files, clock, ports; changes nothing"

@@ -10,6 +10,7 @@ from postmand.config.loading import from_table, load, mail_host
 from postmand.config.sections import (
     BUILT_IN,
     Accounts,
+    Biff,
     Config,
     Delays,
     Exchange,
@@ -33,6 +34,7 @@ __all__ = [
     "BUILT_IN",
     "DELAYS",
     "Accounts",
+    "Biff",
     "Config",
     "ConfigError",
     "Delays",

@@ -8,13 +8,18 @@ from typing import Any
 
 import attrs
 
-from postmand.config.places import brings_tls, listens_here_only
+from postmand.config.places import brings_tls, leads_here_only, listens_here_only
 
 # When mail for the Internet leaves (guide 7.4, and one of our own).
 DELAYS = ("none", "defer", "batch", "pool")
 
 _PIN = re.compile(r"sha256/[A-Za-z0-9+/]{43}=")
 _BITS = re.compile(r"[1-9][0-9]?")
+# RFC 2812 2.3.1, of any length that a network may allow.
+_NICK = re.compile(r"[A-Za-z\[\]\\`_^{|}][A-Za-z0-9\[\]\\`_^{|}-]{0,63}")
+# RFC 2812 1.3.
+_CHANNEL = re.compile(r"[#&+!][^\0-\x20,:\x7f]{1,49}")
+_IRC_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_/-]*")
 
 # Validators, as attrs calls them; each raises ValueError with the words of the fault.
 
@@ -60,6 +65,18 @@ def one_of(*words: str) -> Any:
     return check
 
 
+def some_of(*words: str) -> Any:
+    """Return what takes one of these words or more, each once."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not value or len(set(value)) < len(value) or not set(value) <= set(words):
+            raise ValueError(
+                f"{attribute.name} must be some of {', '.join(words)}, each once"
+            )
+
+    return check
+
+
 def endpoints(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Take one endpoint string or more."""
     if not value or not all(value):
@@ -76,6 +93,16 @@ def key_source(_: object, attribute: attrs.Attribute[str], value: str) -> None:
         raise ValueError(
             f'{attribute.name} must be "credential:NAME" (systemd\'s), "passphrase" '
             '(asked at the start) or "file:PATH" (for development)'
+        )
+
+
+def password_source(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take a place a password comes from, or none."""
+    kind, _colon, name = value.partition(":")
+    if value and not (kind in ("file", "credential") and name):
+        raise ValueError(
+            f'{attribute.name} must be "file:PATH" or "credential:NAME" (systemd\'s), '
+            "and never the password itself"
         )
 
 
@@ -122,6 +149,46 @@ def client_endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> N
         raise ValueError(
             f"{attribute.name} must be without TLS of its own, as in "
             '"tcp:127.0.0.1:2526"; pin turns ours on'
+        )
+
+
+def private_endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take an endpoint to connect to: of this machine, or with TLS that is checked."""
+    if not (leads_here_only(value) or value.startswith("tls:")):
+        raise ValueError(
+            f'{attribute.name} must stay on this machine, as in "tcp:127.0.0.1:6668", '
+            'or bring TLS, as in "tls:irc.example.org:6697"'
+        )
+
+
+def nick(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take a nick of IRC."""
+    if not _NICK.fullmatch(value):
+        raise ValueError(f'{attribute.name} must be a nick of IRC, as in "biff"')
+
+
+def nick_or_none(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take a nick of IRC, or none."""
+    if value:
+        nick(_, attribute, value)
+
+
+def irc_channels(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Take channels of IRC, at least one, each once."""
+    named = len(set(map(str.lower, value))) == len(value) > 0
+    if not (named and all(map(_CHANNEL.fullmatch, value))):
+        raise ValueError(
+            f"{attribute.name} must be a list of different channels, as in "
+            '["#mail.i2p"]'
+        )
+
+
+def irc_host(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Take a host as IRC shows it, or none."""
+    if value and not (len(value) <= 253 and _IRC_HOST.fullmatch(value)):
+        raise ValueError(
+            f"{attribute.name} must be the host that services have, as in "
+            '"services.example"'
         )
 
 

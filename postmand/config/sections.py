@@ -18,9 +18,16 @@ BUILT_IN = "<built-in mail host>"
 # Beside a key that has no default: what the fault "is missing" shows.
 EXAMPLE = "example"
 
+# How biff may learn who is identified on IRC, in the order it asks in.
+METHODS = ("tags", "state", "whois", "acc", "status")
+
 
 def _size(default: int, low: int = 1, high: int = 2**40) -> Any:
     return field(default=default, validator=checks.between(low, high))
+
+
+def _checked(default: Any, check: Any) -> Any:
+    return field(default=default, validator=check)
 
 
 @frozen
@@ -286,6 +293,55 @@ class Metrics:
 
 
 @frozen
+class Biff:
+    """The IRC bot that tells members, by nick, that mail has come.
+
+    `password` names where the nick's password is ("file:PATH" or "credential:NAME").
+    `methods` are asked in their order; what the server or a filter can not is passed.
+    """
+
+    endpoint: str = _checked("tcp:127.0.0.1:6668", checks.private_endpoint)
+    nick: str = _checked("biff", checks.nick)
+    channels: tuple[str, ...] = _checked(("#mail.i2p",), checks.irc_channels)
+    login: str = _checked("none", checks.one_of("none", "sasl", "nickserv"))
+    account: str = _checked("", checks.nick_or_none)
+    password: str = _checked("", checks.password_source)
+    # Whether an I2P router's tunnel stands between, which drops tags and ACCOUNT.
+    filtered: bool = True
+    services: str = _checked("NickServ", checks.nick)
+    services_host: str = _checked("", checks.irc_host)
+    methods: tuple[str, ...] = _checked(METHODS, checks.some_of(*METHODS))
+    notice_seconds: float = field(default=180.0, validator=checks.between(1, 86_400))
+    line_seconds: float = field(default=1.0, validator=checks.between(0.01, 60))
+    check_seconds: float = field(default=30.0, validator=checks.between(0.1, 600))
+    # No more than `store.watches` has places for.
+    accounts_per_nick: int = _size(10, 1, 32)
+    nicks_per_account: int = _size(5, 1, 100)
+    users: int = _size(5_000, 10, 1_000_000)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.login == "none") != (not self.password):
+            raise ValueError(
+                'password: goes with login = "sasl" or "nickserv"; add what is missing'
+            )
+        if not self.usable_methods:
+            raise ValueError(
+                "methods: none is left; tags and state need filtered = false, acc and "
+                "status a services_host"
+            )
+
+    @property
+    def usable_methods(self) -> tuple[str, ...]:
+        """The methods that the rest of the section allows, in order."""
+        barred: set[str] = set()
+        if self.filtered:
+            barred |= {"tags", "state"}
+        if not self.services_host:
+            barred |= {"acc", "status"}
+        return tuple(one for one in self.methods if one not in barred)
+
+
+@frozen
 class Limits:
     """Every bound of the servers, the washing and the store."""
 
@@ -351,6 +407,7 @@ class Config:
     link: Link | None = None
     metrics: Metrics | None = None
     web: Web | None = None
+    biff: Biff | None = None
     limits: Limits = Factory(Limits)
     source: str = field(default=BUILT_IN, kw_only=True)
 
@@ -371,3 +428,8 @@ class Config:
         """The two domains whose addresses are members'."""
         names = self.node.mail_domain, self.node.internet_domain
         return frozenset(name.encode() for name in names)
+
+    @property
+    def needs_node_key(self) -> bool:
+        """Whether anything is kept that only the node's key opens."""
+        return bool(self.gateways) or self.biff is not None

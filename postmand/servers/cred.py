@@ -76,14 +76,14 @@ class Gate:
         Raises WrongLoginError (alike for unknown names, wrong passwords and disabled
         accounts) or LoginBusyError. An authzid must name the login itself.
         """
-        name = self._account_name(login.name)
-        if login.authzid and self._account_name(login.authzid) != name:
+        name = self.account_name(login.name)
+        if login.authzid and self.account_name(login.authzid) != name:
             name = ""  # nobody's: refused like any other, and as slowly
         asked = PeerLogin(name, login.password, peer)
         _, member, _ = await self._portal.login(asked, None, avatar)
         return member
 
-    def _account_name(self, name: bytes) -> str:
+    def account_name(self, name: bytes) -> str:
         """Return the account's name for a login, bare or in one of our domains."""
         local, at, domain = name.lower().rpartition(b"@")
         if not at:

@@ -31,10 +31,20 @@ _PURPOSE = Purpose(0, b"node passphrase")
 _MOST_OCTETS = 4096
 _HEX = re.compile(rb"[0-9A-Fa-f]{64}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{43}=")
+_CREDENTIAL = re.compile(r"(?!\.\.?\Z)[^/\0]{1,255}")
 
 
 class OpenToOthersError(Exception):
     """Others than the file's owner may read or write it; the argument is its path."""
+
+
+class NoCredentialError(Exception):
+    """systemd hands over no such credential: what is wrong, and its mend."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.mend = mend
 
 
 def make(path: Path, octets: bytes) -> bool:
@@ -71,6 +81,31 @@ def read(path: Path, *, private: bool = True) -> bytes:
         if private and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise OpenToOthersError(str(path))
         return file.read(_MOST_OCTETS)
+
+
+def credential_path(name: str) -> Path:
+    """Return the file of a credential of systemd's; NoCredentialError without one."""
+    if not _CREDENTIAL.fullmatch(name):
+        raise NoCredentialError(
+            f'"{name}" is no name of a credential',
+            "write a file's name without a directory",
+        )
+    line = f"LoadCredentialEncrypted={name}:/etc/credstore.encrypted/{name}"
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        raise NoCredentialError(
+            "systemd has handed over no credentials",
+            f"start as a service whose unit has {line}, or one command with "
+            f'systemd-run --pty -p User=… -p {line} …; "postmanctl keys init" tells '
+            "how the credential is made",
+        )
+    path = Path(directory, name)
+    if not path.exists():
+        raise NoCredentialError(
+            f"systemd has handed over no credential {name}",
+            f"write {line} into the unit",
+        )
+    return path
 
 
 def master(octets: bytes) -> bytes:

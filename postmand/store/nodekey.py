@@ -10,7 +10,6 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -33,7 +32,6 @@ _PERSON = b"postmand-node"
 _RESTORE = "restore it from a backup"
 # Longer than any passphrase may be.
 _LINE_OCTETS = 4096
-_CREDENTIAL = re.compile(r"(?!\.\.?\Z)[^/\0]{1,255}")
 
 Ask = Callable[[str], bytes]
 """Puts a question to the operator and returns the answer, without its line end."""
@@ -225,26 +223,10 @@ def _from_file(path: Path, *, make: bool) -> bytes:
 
 
 def _from_credential(name: str) -> bytes:
-    if not _CREDENTIAL.fullmatch(name):
-        raise _fault(
-            f'"{name}" is no name of a credential',
-            "write a file's name without a directory",
-        )
-    line = f"LoadCredentialEncrypted={name}:/etc/credstore.encrypted/{name}"
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if not directory:
-        raise _fault(
-            "systemd has handed over no credentials",
-            f"start as a service whose unit has {line}, or one command with "
-            f'systemd-run --pty -p User=… -p {line} …; "postmanctl keys init" tells '
-            "how the credential is made",
-        )
-    path = Path(directory, name)
-    if not path.exists():
-        raise _fault(
-            f"systemd has handed over no credential {name}",
-            f"write {line} into the unit",
-        )
+    try:
+        path = keyfile.credential_path(name)
+    except keyfile.NoCredentialError as error:
+        raise _fault(error.what, error.mend) from error
     return _master(path, private=False)
 
 

@@ -38,7 +38,9 @@ from postmand.store.rows import Changes
 from postmand.store.settings import Settings
 from postmand.store.stamp import Stamp
 from postmand.store.threads import Threads
+from postmand.store.tokens import Mint, Tokens
 from postmand.store.upgrade import upgrade
+from postmand.store.watches import Roll, Watches
 from postmand.store.writer import Job, Writer
 
 T = TypeVar("T")
@@ -59,7 +61,7 @@ class StoreReactor(Protocol):
 
 @frozen(eq=False)
 class Store:
-    """What the node keeps, and its seams; those of the Internet with a node's key."""
+    """What the node keeps, and its seams; those from `queue` on with a node's key."""
 
     accounts: IAccounts
     keyring: IKeyring
@@ -68,6 +70,8 @@ class Store:
     registry: Registry
     queue: IQueue | None
     quotas: Quotas | None
+    watches: Watches | None
+    tokens: Tokens | None
     _writer: Writer
     _today: Callable[[], int]
     _closing: ExitStack = field(repr=False)
@@ -100,7 +104,7 @@ def open_store(
 ) -> Store:
     """Open the store of a node: migrate, lock, sweep, start the threads. Blocks.
 
-    With `node_key` it keeps mail for the Internet, too.
+    With `node_key` it keeps mail for the Internet, too, and who is told of mail.
 
     `url` is sqlite:///PATH; long bodies lie in `state`/bodies. Raises StoreInUseError
     when another node has them, NewerSchemaError for a database of a newer program, and
@@ -153,6 +157,7 @@ class _Rooms:
         writer = self._writer()
         sealers = self._crew("seal", self._directory, settings.seal_threads, 1)
         queue, quotas, outgate = self._internet(writer, lookups, accounts)
+        watches, tokens = self._news(writer, lookups, accounts)
         mailboxes = Mailboxes(
             accounts=accounts,
             writer=writer,
@@ -172,6 +177,8 @@ class _Rooms:
             registry=Registry(make_engine(self.path), self.bodies, stamp, cost),
             queue=queue,
             quotas=quotas,
+            watches=watches,
+            tokens=tokens,
             writer=writer,
             today=self._today,
             closing=self.undo.pop_all(),
@@ -204,6 +211,22 @@ class _Rooms:
             file_bytes=settings.file_bytes,
         )
         return queue, quotas, Outgate(self.node_key, backlog, quotas.charge_step)
+
+    def _news(
+        self, writer: Writer, lookups: Crew[sqlite3.Connection], accounts: Accounts
+    ) -> tuple[Watches | None, Tokens | None]:
+        """Join the parts for telling members that mail came."""
+        if self.node_key is None:
+            return None, None
+        settings = self.settings
+        roll = Roll(
+            self.node_key, settings.accounts_per_nick, settings.nicks_per_account
+        )
+        mint = Mint(self.node_key)
+        return (
+            Watches(writer, lookups, roll),
+            Tokens(writer, accounts, self.reactor.seconds, mint),
+        )
 
     def _crew(
         self,

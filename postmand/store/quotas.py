@@ -7,7 +7,6 @@ of one length: the disk alone tells neither whose it is nor what was used or bou
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from functools import partial
 from struct import Struct
 
@@ -25,9 +24,9 @@ from postmand.rules.quota import Rules
 from postmand.store.crew import Crew
 from postmand.store.database import prepare
 from postmand.store.nodekey import NodeKey
-from postmand.store.rows import Changes, Step
+from postmand.store.rows import Step
 from postmand.store.schema import stamps, standings
-from postmand.store.writer import Job, Writer
+from postmand.store.writer import Writer
 
 # Standing's fields in their order: day, spent, bought, until, bought_today.
 _STANDING = Struct(">QQQQQ")
@@ -198,7 +197,7 @@ class Quotas:
         self, account: int, stamp: bytes, bits: int, expires_day: int, now: int
     ) -> Deferred[Standing]:
         """Credit what a stamp of so many bits buys (see IQuotas)."""
-        return self._change(
+        return self._writer.change(
             partial(
                 self.ledger.buy,
                 account=account,
@@ -214,7 +213,7 @@ class Quotas:
 
         Fails with PurchaseError for more than an account may have.
         """
-        return self._change(
+        return self._writer.change(
             partial(self.ledger.grant, account=account, recipients=recipients, now=now)
         )
 
@@ -232,25 +231,7 @@ class Quotas:
 
     def forget(self, today: int) -> Deferred[None]:
         """Forget the standings and stamps of days gone by: to be called each day."""
-
-        def step(connection: sqlite3.Connection) -> tuple[str, ...]:
-            forget(connection, today)
-            return ()
-
-        return self._writer.submit(Job(lambda: Changes(steps=[step])))
-
-    def _change(
-        self, change: Callable[[sqlite3.Connection], Standing]
-    ) -> Deferred[Standing]:
-        """Have the writer run `change`, perhaps more than once; the last one counts."""
-        changed: list[Standing] = []
-
-        def step(connection: sqlite3.Connection) -> tuple[str, ...]:
-            changed[:] = [change(connection)]
-            return ()
-
-        done = self._writer.submit(Job(lambda: Changes(steps=[step])))
-        return done.addCallback(lambda _: changed[0])
+        return self._writer.change(partial(forget, today=today))
 
 
 def forget(connection: sqlite3.Connection, today: int) -> None:

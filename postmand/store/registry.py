@@ -33,7 +33,7 @@ from postmand.store.passwords import (
     wrap,
 )
 from postmand.store.recovery import new_code, print_code, read_code
-from postmand.store.schema import accounts, messages
+from postmand.store.schema import accounts, messages, watches
 from postmand.store.stamp import Stamp
 
 
@@ -215,7 +215,7 @@ class Registry:
         self._change(self._row(name), {"disabled": 0})
 
     def remove(self, name: str) -> None:
-        """Remove an account with all its messages; the name is free again."""
+        """Remove an account with its messages and watches; the name is free again."""
         row = self._row(name)
         mine = messages.c.account == row.id
         with self._writing() as connection:
@@ -223,6 +223,7 @@ class Registry:
                 select(messages.c.file).where(mine, messages.c.file.is_not(None))
             ).all()
             connection.execute(delete(messages).where(mine))
+            connection.execute(delete(watches).where(watches.c.account == row.id))
             connection.execute(delete(accounts).where(accounts.c.id == row.id))
         self._bodies.remove(files)
 

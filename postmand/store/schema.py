@@ -34,6 +34,10 @@ def _tag(comment: str) -> Column[Any]:
     return Column("tag", LargeBinary, primary_key=True, comment=comment)
 
 
+def _octets(name: str, comment: str) -> Column[Any]:
+    return Column(name, LargeBinary, nullable=False, comment=comment)
+
+
 def _file() -> Column[Any]:
     return Column(
         "file",
@@ -101,18 +105,8 @@ accounts = Table(
         server_default="",
         comment="The member's choice of when mail for the Internet leaves, or nothing.",
     ),
-    Column(
-        "public_key",
-        LargeBinary,
-        nullable=False,
-        comment="The X25519 key that arriving mail is sealed to.",
-    ),
-    Column(
-        "salt",
-        LargeBinary,
-        nullable=False,
-        comment="The random salt of the password's Argon2id.",
-    ),
+    _octets("public_key", "The X25519 key that arriving mail is sealed to."),
+    _octets("salt", "The random salt of the password's Argon2id."),
     Column(
         "passes",
         Integer,
@@ -125,35 +119,19 @@ accounts = Table(
         nullable=False,
         comment="The memory of the password's Argon2id, in KiB.",
     ),
-    Column(
+    _octets(
         "verifier",
-        LargeBinary,
-        nullable=False,
-        comment="A hash of one half of the password's Argon2id: it checks a password.",
+        "A hash of one half of the password's Argon2id: it checks a password.",
     ),
-    Column(
+    _octets(
         "wrapped_key",
-        LargeBinary,
-        nullable=False,
-        comment="The secret key, sealed with the other half of the same Argon2id.",
+        "The secret key, sealed with the other half of the same Argon2id.",
     ),
-    Column(
-        "recovery_salt",
-        LargeBinary,
-        nullable=False,
-        comment="The random salt of the recovery code's Argon2id.",
-    ),
-    Column(
-        "recovery_verifier",
-        LargeBinary,
-        nullable=False,
-        comment="A hash of one half of the recovery code's Argon2id.",
-    ),
-    Column(
+    _octets("recovery_salt", "The random salt of the recovery code's Argon2id."),
+    _octets("recovery_verifier", "A hash of one half of the recovery code's Argon2id."),
+    _octets(
         "recovery_wrapped_key",
-        LargeBinary,
-        nullable=False,
-        comment="The secret key, sealed with the other half of the code's Argon2id.",
+        "The secret key, sealed with the other half of the code's Argon2id.",
     ),
     Column(
         "used_bytes",
@@ -183,12 +161,7 @@ messages = Table(
         nullable=False,
         comment="The account whose mailbox this message lies in.",
     ),
-    Column(
-        "uid",
-        LargeBinary,
-        nullable=False,
-        comment="16 random octets: the message's name in POP3's UIDL.",
-    ),
+    _octets("uid", "16 random octets: the message's name in POP3's UIDL."),
     Column(
         "padded_bytes",
         WIDE,
@@ -196,18 +169,10 @@ messages = Table(
         comment="All octets kept for the message: sealed key, card and padded body.",
     ),
     _file(),
-    Column(
-        "sealed_key",
-        LargeBinary,
-        nullable=False,
-        comment="The message's two keys, sealed to the account's public key.",
+    _octets(
+        "sealed_key", "The message's two keys, sealed to the account's public key."
     ),
-    Column(
-        "card",
-        LargeBinary,
-        nullable=False,
-        comment="The header block and the exact size, sealed and padded.",
-    ),
+    _octets("card", "The header block and the exact size, sealed and padded."),
     _body(),
     sqlite_autoincrement=True,
     sqlite_strict=True,
@@ -225,11 +190,9 @@ thread_ids = Table(
     "thread_ids",
     metadata,
     _tag("A keyed hash of a Message-ID given out; the key is the member's."),
-    Column(
+    _octets(
         "sealed",
-        LargeBinary,
-        nullable=False,
-        comment="The Message-ID the member's client used, sealed, of one fixed length.",
+        "The Message-ID the member's client used, sealed, of one fixed length.",
     ),
     _expires_day(),
     # Without a row number nothing but the random tag gives the rows an order.
@@ -303,17 +266,9 @@ queue_items = Table(
         Integer,
         comment="In the pool: which of a few classes of size it belongs to.",
     ),
-    Column(
-        "sealed_key",
-        LargeBinary,
-        nullable=False,
-        comment="The card's key, sealed to the node's public key.",
-    ),
-    Column(
-        "card",
-        LargeBinary,
-        nullable=False,
-        comment="Envelope, header block and all else of the message, sealed, padded.",
+    _octets("sealed_key", "The card's key, sealed to the node's public key."),
+    _octets(
+        "card", "Envelope, header block and all else of the message, sealed, padded."
     ),
     sqlite_strict=True,
 )
@@ -341,12 +296,7 @@ standings = Table(
     "standings",
     metadata,
     _tag("A keyed hash of the account; the key is the node's."),
-    Column(
-        "sealed",
-        LargeBinary,
-        nullable=False,
-        comment="What the account used and bought, sealed with the node's key.",
-    ),
+    _octets("sealed", "What the account used and bought, sealed with the node's key."),
     _expires_day(),
     sqlite_with_rowid=False,
     sqlite_strict=True,
@@ -356,12 +306,42 @@ Index("standings_by_day", standings.c.expires_day)
 stamps = Table(
     "stamps",
     metadata,
-    _tag("A keyed hash of a stamp that bought something; the key is the node's."),
+    _tag(
+        "A keyed hash of a stamp that bought something, or of a one-time token that "
+        "was used; the key is the node's."
+    ),
     _expires_day(),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
 Index("stamps_by_day", stamps.c.expires_day)
+
+# Who is told on IRC that mail came. Without the node's key nobody can see which of the
+# accounts are watched by one nick.
+watches = Table(
+    "watches",
+    metadata,
+    _tag("A keyed hash of a nick and one of its places; the key is the node's."),
+    Column(
+        "account",
+        WIDE,
+        ForeignKey("accounts.id"),
+        nullable=False,
+        comment="The account whose mail the nick is told of.",
+    ),
+    Column(
+        "sealed",
+        LargeBinary,
+        nullable=False,
+        comment=(
+            "A keyed hash of the nick, whether mail waits to be told, and the day mail "
+            "last came, sealed with the node's key."
+        ),
+    ),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+Index("watches_by_account", watches.c.account)
 
 node_keys = Table(
     "node_keys",
@@ -372,12 +352,7 @@ node_keys = Table(
         primary_key=True,
         comment="What the key is for, as in dkim.",
     ),
-    Column(
-        "sealed",
-        LargeBinary,
-        nullable=False,
-        comment="The key, sealed with the node's key.",
-    ),
+    _octets("sealed", "The key, sealed with the node's key."),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )

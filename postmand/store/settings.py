@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import ge, le
 
-from postmand.config import Config, Quota
+from postmand.config import Biff, Config, Quota
+from postmand.store.watches import PLACES
 
 MIB = 1024 * 1024
 
@@ -47,9 +48,16 @@ class Settings:
     queue_messages: int = field(default=200_000, validator=ge(1))
     """How many messages for the Internet may wait; the next is refused."""
 
+    accounts_per_nick: int = field(default=10, validator=[ge(1), le(PLACES)])
+    """How many accounts one nick may watch."""
+
+    nicks_per_account: int = field(default=5, validator=ge(1))
+    """How many nicks may watch one account."""
+
     @classmethod
     def from_config(cls, config: Config) -> Settings:
         """Return what the config file says of the store."""
+        biff = config.biff or Biff()
         return cls(
             mail_domain=config.node.mail_domain,
             max_bytes=config.mailboxes.max_bytes,
@@ -60,4 +68,6 @@ class Settings:
             memory_kib=config.accounts.argon2_memory_kib,
             quota=config.quota,
             queue_messages=config.limits.queue_messages,
+            accounts_per_nick=biff.accounts_per_nick,
+            nicks_per_account=biff.nicks_per_account,
         )

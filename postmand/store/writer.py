@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from typing import TypeVar
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail
@@ -19,6 +20,8 @@ from postmand.store.bodies import Bodies
 from postmand.store.crew import Kept, Outcome, failure, settle
 from postmand.store.inbox import Dispatch, Inbox, StartThread
 from postmand.store.rows import Changes, MismatchError, blame, write
+
+T = TypeVar("T")
 
 MOST_JOBS = 256
 HEAVIEST_BATCH = 32 * 1024 * 1024
@@ -91,6 +94,20 @@ class Writer:
         except StoreBusyError as error:
             return fail(error)
         return deferred
+
+    def change(self, change: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        """Have `change` run in a transaction; fire with what it returned, once synced.
+
+        It may run more than once, each time after a rollback: the last run counts.
+        """
+        returned: list[T] = []
+
+        def step(connection: sqlite3.Connection) -> tuple[str, ...]:
+            returned[:] = [change(connection)]
+            return ()
+
+        done = self.submit(Job(lambda: Changes(steps=[step])))
+        return done.addCallback(lambda _: returned[0])
 
     def close(self) -> None:
         """Take no more jobs and wait until those that wait are written. Blocks."""

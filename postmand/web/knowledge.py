@@ -31,6 +31,7 @@ class Room:
 _STAYS = "the account is deleted"
 _CHANGED = "it is changed, or the account deleted"
 _COLLECTED = "the message is deleted"
+_CANCELLED = "the nick says .cancel, or the account is deleted"
 
 ROOMS: Mapping[str, Room] = {
     "accounts": Room(
@@ -138,19 +139,15 @@ ABOUT: Mapping[tuple[str, str], Meaning] = {
         "The day after which the row goes", "to forget it", "that day"
     ),
     ("watches", "tag"): Meaning(
-        "A keyed hash of nick and account", "to find the row", "you cancel it"
-    ),
-    ("watches", "nick_tag"): Meaning(
-        "A keyed hash of the nick", "biff knows the nick by it", "you cancel it"
+        "A keyed hash of the nick and a number", "biff finds the row by it", _CANCELLED
     ),
     ("watches", "account"): Meaning(
-        "That it is your account", "new mail finds the row", "you cancel it"
+        "That it is your account", "new mail finds the row", _CANCELLED
     ),
-    ("watches", "waiting"): Meaning(
-        "Whether the nick is still to be told", "it may be away", "it was told"
-    ),
-    ("watches", "changed_day"): Meaning(
-        "The day mail came last", "biff tells it when asked", "you cancel it"
+    ("watches", "sealed"): Meaning(
+        "A hash of the nick, whether it is still to be told, the day mail came last",
+        "biff tells the nick, and tells it the day when asked",
+        _CANCELLED,
     ),
     ("public_keys", "account"): Meaning(
         "That it is your key", "to find it", "you take it back"

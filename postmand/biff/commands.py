@@ -1,0 +1,273 @@
+"""The bot's commands: what a member says in private, and what is answered.
+
+Who says it is fixed when the line comes in, by its identity; what is done and answered
+later is done for that identity and no other: an answer to a nick that has changed
+hands is not sent. Nothing of what is said is logged or repeated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from postmand.biff import words
+from postmand.biff.budget import Answer, Budget
+from postmand.biff.pace import LinkLostError
+from postmand.biff.roll import is_nick
+from postmand.faults import log_fault
+from postmand.interfaces import NoSuchMailboxError, StoreBusyError
+from postmand.notice import ClaimsBusyError, TooManyWatchesError
+from postmand.rules.penalty import Penalties
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from postmand.biff.asking import Asking
+    from postmand.biff.events import ILine, Said
+    from postmand.biff.notices import Notices
+    from postmand.biff.pace import Pace
+    from postmand.biff.roll import Identity, Roll
+    from postmand.notice import IClaims, IWatches
+
+log = Logger()
+
+# So many are answered at a time, and so many wait; who comes beyond is not heard.
+_AT_ONCE = 4
+_MOST_WAITING = 32
+# Wrong secrets a nick may show at once; they are forgotten by half in an hour.
+_MOST_WRONG = 5
+_WRONG_HALVED = 3_600.0
+_NAME = re.compile(rb"[a-z0-9._-]{1,64}")
+
+
+@frozen
+class _Talk:
+    """A line said to us, and who it was said by: None is nobody on the roll."""
+
+    said: Said
+    nick: bytes = field(repr=False)
+    identity: Identity | None
+
+
+@frozen
+class Doors:
+    """What the commands are for: the seams behind them, and how addresses look.
+
+    `domains` are ours, in lower case; `mail_domain` is the one that is shown.
+    """
+
+    watches: IWatches
+    claims: IClaims
+    domains: frozenset[bytes]
+    mail_domain: bytes
+
+
+class Commands:
+    """Answers members. Everything in it is bounded: see `Budget` and the constants."""
+
+    def __init__(
+        self,
+        doors: Doors,
+        notices: Notices,
+        asking: Asking,
+        roll: Roll,
+        pace: Pace,
+        line: ILine,
+        services: bytes,
+        reactor: IReactorTime,
+    ) -> None:
+        self._doors = doors
+        self._notices = notices
+        self._asking = asking
+        self._roll = roll
+        self._pace = pace
+        self._line = line
+        self._services = services.partition(b"@")[0]
+        self._reactor = reactor
+        self._budget = Budget()
+        self._wrong = Penalties(_WRONG_HALVED)
+        self._queue: deque[_Talk] = deque()
+        self._busy: set[bytes] = set()
+        self._commands = {
+            b".help": self._help,
+            b".register": self._register,
+            b".cancel": self._cancel,
+            b".show": self._show,
+        }
+
+    def said(self, said: Said) -> None:
+        """Take a line that somebody said, after the roll knows of all before it."""
+        nick = said.source.nick
+        if not is_nick(nick) or self._roll.is_own(nick):
+            return
+        # Services answer what is said to them; two programs would talk for ever.
+        if self._roll.same(nick, self._services):
+            return
+        talk = _Talk(said, self._roll.fold(nick), self._roll.identity(nick))
+        if self._addressed(said):
+            match self._budget.take(talk.nick, self._reactor.seconds()):
+                case Answer.TAKEN:
+                    self._take(talk)
+                case Answer.TOO_FAST:
+                    self._answer_soon(talk, words.TOO_FAST)
+
+    def forget(self) -> None:
+        """The link is lost: who waits for an answer is not there any more."""
+        self._queue.clear()
+
+    def _addressed(self, said: Said) -> bool:
+        """Whether this is for us: all in private, in a channel our commands only."""
+        return self._roll.is_own(said.target) or _split(said.text)[0] in self._commands
+
+    def _take(self, talk: _Talk) -> None:
+        if not self._roll.is_own(talk.said.target):
+            self._answer_soon(talk, self._in_channel(talk.said))
+        elif len(self._queue) < _MOST_WAITING:
+            self._queue.append(talk)
+            self._work()
+
+    def _in_channel(self, said: Said) -> bytes:
+        command, arguments = _split(said.text)
+        if command == b".register" and arguments:
+            return words.shown_to_all(self._line.nick)
+        return words.in_private(self._line.nick)
+
+    def _work(self) -> None:
+        """Answer who waits, each nick's commands one after the other."""
+        for talk in list(self._queue):
+            if len(self._busy) >= _AT_ONCE:
+                return
+            if talk.nick not in self._busy:
+                self._queue.remove(talk)
+                self._busy.add(talk.nick)
+                done = Deferred.fromCoroutine(self._answer(talk))
+                done.addBoth(self._answered, talk.nick)
+
+    def _answered(self, _: object, nick: bytes) -> None:
+        self._busy.discard(nick)
+        if self._queue:
+            # Not from within: a long queue must not be a deep stack.
+            self._reactor.callLater(0, self._work)
+
+    async def _answer(self, talk: _Talk) -> None:
+        command, arguments = _split(talk.said.text)
+        try:
+            try:
+                answer = self._commands.get(command, self._unknown)
+                lines = await answer(talk, arguments)
+            except (StoreBusyError, ClaimsBusyError):
+                lines = [words.LATER]
+            except LinkLostError:
+                raise
+            except Exception as fault:
+                log_fault(log, "a command failed", fault)
+                lines = [words.LATER]
+            for line in lines:
+                await self._say(talk, line)
+        except LinkLostError:
+            pass  # nobody is there to be answered
+        except Exception as fault:
+            log_fault(log, "an answer failed", fault)
+
+    def _answer_soon(self, talk: _Talk, text: bytes) -> None:
+        said = Deferred.fromCoroutine(self._say(talk, text))
+        said.addErrback(lambda failure: failure.trap(LinkLostError))
+
+    async def _say(self, talk: _Talk, text: bytes) -> None:
+        """Say it to who has asked; if the nick may have changed hands, to nobody."""
+        await self._pace.turn(reply=True)
+        if talk.identity is not None and not self._roll.holds(talk.identity):
+            self._pace.give_back(1)
+            return
+        self._line.send(b"NOTICE", talk.said.source.nick, text)
+
+    async def _unknown(self, _talk: _Talk, _arguments: bytes) -> Sequence[bytes]:
+        return [words.UNKNOWN]
+
+    async def _help(self, _talk: _Talk, _arguments: bytes) -> Sequence[bytes]:
+        return words.HELP
+
+    async def _register(self, talk: _Talk, arguments: bytes) -> Sequence[bytes]:
+        address, _, secret = arguments.partition(b" ")
+        name, secret = self._name(address), secret.strip(b" ")
+        if not (name and secret):
+            return [words.USAGE_REGISTER]
+        refused = await self._refused(talk)
+        if refused:
+            return refused
+        now = self._reactor.seconds()
+        if self._wrong.of(talk.nick, now) > _MOST_WRONG - 1:
+            return [words.TOO_MANY_WRONG]
+        peer = "irc:" + talk.nick.decode("latin-1")
+        claimed = await self._doors.claims.account(name, secret, peer)
+        if claimed is None:
+            self._wrong.add(talk.nick, self._reactor.seconds())
+            return [words.WRONG]
+        return await self._watch(talk, *claimed)
+
+    async def _watch(self, talk: _Talk, account: int, name: str) -> Sequence[bytes]:
+        tag = self._doors.watches.tag(talk.nick)
+        try:
+            added = await self._doors.watches.add(tag, account)
+        except TooManyWatchesError:
+            return [words.TOO_MANY_WATCHES]
+        except NoSuchMailboxError:
+            return [words.WRONG]
+        self._notices.watched(tag, account)
+        return [words.registered(self._address(name), added=added)]
+
+    async def _cancel(self, talk: _Talk, arguments: bytes) -> Sequence[bytes]:
+        name = self._name(arguments.strip(b" "))
+        if not name:
+            return [words.USAGE_CANCEL]
+        refused = await self._refused(talk)
+        if refused:
+            return refused
+        tag = self._doors.watches.tag(talk.nick)
+        for watch in await self._doors.watches.of(tag):
+            if watch.name.encode() == name:
+                await self._doors.watches.remove(tag, watch.account)
+                self._notices.unwatched(tag, watch.account)
+                return [words.cancelled(self._address(watch.name))]
+        return [words.NOT_WATCHED]
+
+    async def _show(self, talk: _Talk, _arguments: bytes) -> Sequence[bytes]:
+        refused = await self._refused(talk)
+        if refused:
+            return refused
+        watched = await self._doors.watches.of(self._doors.watches.tag(talk.nick))
+        lines = [words.shown(one, self._address(one.name)) for one in watched]
+        return lines or [words.NOTHING_WATCHED]
+
+    async def _refused(self, talk: _Talk) -> Sequence[bytes]:
+        """Return what is said to who is not the nick's owner; nothing to the owner."""
+        if talk.identity is None:
+            return [words.NOT_HERE]
+        if await self._asking.vouch(talk.identity, talk.said, reply=True):
+            return []
+        return [words.NOT_IDENTIFIED]
+
+    def _name(self, address: bytes) -> bytes:
+        """Return the account's name in an address of ours, b"" for no such address."""
+        local, at, domain = address.lower().rpartition(b"@")
+        if not at:
+            local = domain
+        elif domain.removesuffix(b".") not in self._doors.domains:
+            return b""
+        return local if _NAME.fullmatch(local) else b""
+
+    def _address(self, name: str) -> bytes:
+        return name.encode() + b"@" + self._doors.mail_domain
+
+
+def _split(text: bytes) -> tuple[bytes, bytes]:
+    """Return the command, in lower case, and what is behind it."""
+    command, _, arguments = text.strip(b" ").partition(b" ")
+    return command.lower(), arguments.lstrip(b" ")

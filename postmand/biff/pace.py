@@ -1,0 +1,110 @@
+"""When the bot may write its next line: below what servers take for a flood.
+
+What a server queues makes every check before it stale, and what it takes for a flood
+ends the link. So lines are held back here, before they are checked, and one that may
+be written is written at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# After so many replies in a row one who is not in a hurry has a turn.
+_IN_A_ROW = 3
+# Clocks count in floats: a turn is not put off again for so little.
+_TINY = 1e-6
+
+
+class LinkLostError(Exception):
+    """The link was lost before the turn came."""
+
+
+class Pace:
+    """Turns of one line and more, given in order, those of replies first.
+
+    On average a line in `line_seconds`, and no more than `burst` of them at once
+    after a silence (a turn of several lines may go beyond and is paid for after it).
+    """
+
+    def __init__(
+        self, reactor: IReactorTime, line_seconds: float, burst: int = 3
+    ) -> None:
+        self._reactor = reactor
+        self._line_seconds = line_seconds
+        self._burst = burst
+        self._left = float(burst)
+        self._since = reactor.seconds()
+        self._replies: deque[tuple[int, Deferred[None]]] = deque()
+        self._others: deque[tuple[int, Deferred[None]]] = deque()
+        self._in_a_row = 0
+        self._call: IDelayedCall | None = None
+
+    def turn(self, lines: int = 1, *, reply: bool = False) -> Deferred[None]:
+        """Fire when so many lines may be written.
+
+        Fails with LinkLostError when the link is lost before. Cancelled, the turn is
+        not used up.
+        """
+        queue = self._replies if reply else self._others
+        waiting: Deferred[None] = Deferred(lambda _: self._withdraw(queue, waiting))
+        queue.append((lines, waiting))
+        self._give()
+        return waiting
+
+    def give_back(self, lines: int) -> None:
+        """So many lines of a turn were not needed."""
+        self._left += lines
+        self._give()
+
+    def clear(self) -> None:
+        """The link is lost: nobody has a turn."""
+        waiting = [one for _, one in (*self._replies, *self._others)]
+        self._replies.clear()
+        self._others.clear()
+        self._sleep()
+        for one in waiting:
+            one.errback(LinkLostError())
+
+    def _withdraw(
+        self, queue: deque[tuple[int, Deferred[None]]], waiting: Deferred[None]
+    ) -> None:
+        for place in [one for one in queue if one[1] is waiting]:
+            queue.remove(place)
+        self._sleep()
+
+    def _give(self) -> None:
+        while (self._replies or self._others) and self._filled() >= 1.0 - _TINY:
+            lines, waiting = self._next().popleft()
+            self._left -= lines
+            waiting.callback(None)
+        self._sleep()
+
+    def _next(self) -> deque[tuple[int, Deferred[None]]]:
+        if self._replies and (self._in_a_row < _IN_A_ROW or not self._others):
+            self._in_a_row += 1
+            return self._replies
+        self._in_a_row = 0
+        return self._others
+
+    def _filled(self) -> float:
+        now = self._reactor.seconds()
+        gained = max(0.0, now - self._since) / self._line_seconds
+        self._left = min(float(self._burst), self._left + gained)
+        self._since = now
+        return self._left
+
+    def _sleep(self) -> None:
+        """Wake when the next turn is due; with nobody waiting not at all."""
+        if self._call is not None:
+            if self._call.active():
+                self._call.cancel()
+            self._call = None
+        if self._replies or self._others:
+            pause = (1.0 - self._filled()) * self._line_seconds
+            self._call = self._reactor.callLater(max(0.0, pause), self._give)

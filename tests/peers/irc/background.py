@@ -1,0 +1,30 @@
+"""One event loop in a thread: relays and scripted users share it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_PATIENCE = 60.0
+
+
+@functools.cache
+def loop() -> asyncio.AbstractEventLoop:
+    """Return the loop; the first call starts its thread, which ends with the tests."""
+    made = asyncio.new_event_loop()
+    threading.Thread(target=made.run_forever, daemon=True, name="irc").start()
+    return made
+
+
+def wait_for(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run `work` on the loop from another thread; return or raise what it does."""
+    return asyncio.run_coroutine_threadsafe(work, loop()).result(_PATIENCE)
+
+
+def call(what: Callable[..., object], *arguments: Any) -> None:
+    """Have the loop call this, in the order of such calls; return at once."""
+    loop().call_soon_threadsafe(what, *arguments)

@@ -1,0 +1,254 @@
+"""What members do on IRC, and what thieves try, on a stage whose services run.
+
+Each scene has nicks and a mailbox of its own, so that none depends on another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from tests.flow.house import password
+from tests.peers.irc.stage import (
+    BOT,
+    CANCELLED,
+    CHANNEL,
+    GRANTED,
+    NEWS,
+    REGISTERED,
+    WRONG,
+    Stage,
+    irc_password,
+)
+from tests.peers.irc.users import User
+
+__all__ = ["SCENES", "silent_after_mail"]
+
+SCENES: dict[str, Callable[[Stage], None]] = {}
+"""The scenes by name, in the order in which they are played."""
+
+
+def scene(play: Callable[[Stage], None]) -> Callable[[Stage], None]:
+    """Put a scene on the list."""
+    SCENES[play.__name__] = play
+    return play
+
+
+def _shows(stage: Stage, user: User, *members: str) -> None:
+    """See that `.show` names these accounts, each with its size."""
+    mark = user.tell(BOT, ".show")
+    for member in members:
+        told = stage.hear(user, rb"%s@mail\.i2p" % member.encode(), mark)
+        assert re.search(rb"last changed .*, \d+ bytes", told), told
+
+
+def refused(stage: Stage, user: User, words: str) -> None:
+    """See that a command is answered, if at all, with nothing but a refusal."""
+    mark = user.tell(BOT, words)
+    stage.pass_on()
+    stage.pass_on()
+    for line in stage.from_bot(user, mark):
+        assert not re.search(GRANTED, line), line
+
+
+def silent_after_mail(stage: Stage, member: str, *users: User) -> None:
+    """See that mail for a member, noticed to others at once, is not to these users."""
+    marks = [user.mark() for user in users]
+    witness = stage.witness
+    mark = witness.mark()
+    stage.mail(member, "witness")
+    stage.hear(witness, NEWS, mark)
+    stage.pass_on()
+    for user, since in zip(users, marks, strict=True):
+        assert not stage.from_bot(user, since), user.nick
+
+
+@scene
+def whole_dialogue(stage: Stage) -> None:
+    """Register, two mails and one notice, show, cancel, and silence from then on."""
+    member, other = stage.member(), stage.member()
+    ann = stage.user("ann")
+    assert stage.ask(ann, ".help", rb"\.register")
+    stage.register(ann, member)
+    stage.register(ann, other)
+    mark = ann.mark()
+    stage.mail(member, other)
+    stage.mail(member)
+    stage.hear(ann, NEWS, mark)
+    _shows(stage, ann, member, other)
+    assert len(ann.heard(NEWS, mark)) == 1
+    stage.ask(ann, f".cancel {member}@mail.i2p", CANCELLED)
+    stage.ask(ann, f".cancel {other}@mail.i2p", CANCELLED)
+    silent_after_mail(stage, member, ann)
+    assert not ann.heard(rb"private matter|jondoe", 0)
+
+
+@scene
+def token(stage: Stage) -> None:
+    """A token registers as well as the password does, and once."""
+    member = stage.member()
+    ben, cat = stage.user("ben"), stage.user("cat")
+    made = stage.house.ctl("biff", "token", member)
+    found = re.search(r"biff-[0-9a-zA-Z-]+", made)
+    assert found, made
+    words = f".register {member}@mail.i2p {found[0]}"
+    stage.ask(ben, words, REGISTERED)
+    refused(stage, cat, words)
+    mark = ben.mark()
+    stage.mail(member)
+    stage.hear(ben, NEWS, mark)
+
+
+@scene
+def only_the_identified(stage: Stage) -> None:
+    """Right words from one who is not identified, or is elsewhere, or is another."""
+    member = stage.member()
+    words = f".register {member}@mail.i2p {password(member)}"
+    dan = stage.user("dan").log_out()
+    refused(stage, dan, words)
+    eve = stage.user("eve")
+    eve.rename("eves")
+    refused(stage, eve, words)
+    fay = stage.user("fay", join=False)
+    refused(stage, fay, words)
+    silent_after_mail(stage, member, dan, eve, fay)
+    dan.identify(irc_password("dan"))
+    stage.ask(dan, f".register {member}@mail.i2p wrong-{password(member)}", WRONG)
+    silent_after_mail(stage, member, dan)
+    stage.register(dan, member)
+    _shows(stage, dan, member)
+
+
+@scene
+def in_the_channel(stage: Stage) -> None:
+    """A password said in the channel is not repeated there, and does nothing."""
+    member = stage.member()
+    gil = stage.user("gil")
+    mark, watched = gil.mark(), stage.watcher.mark()
+    secret = password(member)
+    gil.say(b"PRIVMSG %s :.register %s@mail.i2p %s" % (
+        CHANNEL, member.encode(), secret.encode(),
+    ))  # fmt: skip
+    stage.hear(gil, b"password", mark)
+    mark = gil.mark()
+    gil.say(b"PRIVMSG " + CHANNEL + b" :.help")
+    stage.hear(gil, b"help", mark)
+    assert not any(secret.encode() in line for line in stage.from_bot(gil))
+    assert not stage.watcher.heard(rb"^:biff!\S+ (PRIVMSG|NOTICE)", watched)
+    silent_after_mail(stage, member, gil)
+
+
+@scene
+def thief_of_a_command(stage: Stage) -> None:
+    """Who gives a stolen nick back before he is checked is not taken for its owner."""
+    member = stage.member()
+    hal, thief = stage.user("hal"), stage.user("thiefh", account=False)
+    stage.register(hal, member)
+    for words in (f".cancel {member}@mail.i2p", ".show"):
+        mark = thief.mark()
+        hal.rename("halaway")
+        thief.rename("hal")
+        thief.tell(BOT, words)
+        thief.rename("thiefh")
+        hal.rename("hal")
+        stage.pass_on()
+        stage.pass_on()
+        assert not [one for one in stage.from_bot(thief, mark) if b"@mail" in one]
+    _shows(stage, hal, member)
+
+
+@scene
+def thief_of_a_notice(stage: Stage) -> None:
+    """Who takes a nick while it is being checked gets nothing; its owner does later."""
+    member = stage.member()
+    ida, thief = stage.user("ida"), stage.user("thiefi", account=False)
+    stage.register(ida, member)
+    said, mark = len(stage.relay.said), thief.mark()
+    stage.mail(member, "witness")
+    if stage.line == "filtered":
+        stage.await_said(rb"^(WHOIS ida|PRIVMSG \S+ :(ACC|STATUS) ida)$", said)
+    ida.say(b"NICK idaaway")
+    ida.round_trip()
+    thief.rename("ida")
+    stage.hear(stage.witness, NEWS, mark)
+    stage.pass_on()
+    stage.pass_on()
+    assert not stage.from_bot(thief, mark)
+    thief.rename("thiefi")
+    mark = ida.mark()
+    ida.rename("ida")
+    ida.identify(irc_password("ida"))
+    stage.hear(ida, NEWS, mark)
+
+
+@scene
+def thief_of_an_answer(stage: Stage) -> None:
+    """Answers that wait their turn are not said to who has taken the nick meanwhile."""
+    member = stage.member()
+    jim, thief = stage.user("jim"), stage.user("thiefj", account=False)
+    stage.register(jim, member)
+    said, heard = len(stage.relay.said), len(stage.relay.heard)
+    for _ in range(6):
+        jim.tell(BOT, ".show")
+    stage.await_said(rb"^(NOTICE|PRIVMSG) jim .*@mail\.i2p", said)
+    jim.rename("jimaway")
+    thief.rename("jim")
+    known = stage.await_heard(rb"^:jim!\S+ NICK :?jimaway", heard) + stage.lag
+    stage.pass_on()
+    stage.pass_on()
+    for when, line in stage.relay.said[said:]:
+        if re.match(rb"(NOTICE|PRIVMSG) jim .*@mail\.i2p", line):
+            # A scheduling's worth of slack: the record is the relay's, not the bot's.
+            assert when < known + 0.2, line
+
+
+@scene
+def grouped_nick(stage: Stage) -> None:
+    """A nick grouped to an account of another name is as good; a foreign one is not."""
+    member = stage.member()
+    kim = stage.user("kim")
+    kim.rename("kimtwo")
+    kim.group("kim", irc_password("kim"))
+    stage.register(kim, member)
+    mark = kim.mark()
+    stage.mail(member)
+    stage.hear(kim, NEWS, mark)
+    kim.rename("kimaway")
+    lou = stage.user("lou")
+    lou.rename("kimtwo")
+    refused(stage, lou, ".show")
+    silent_after_mail(stage, member, lou, kim)
+    lou.rename("loutwo")
+    mark = kim.mark()
+    kim.rename("kimtwo")
+    stage.hear(kim, NEWS, mark)
+
+
+@scene
+def away_and_back(stage: Stage) -> None:
+    """What came while its nick was another, or away, is told on return, once."""
+    member = stage.member()
+    mia = stage.user("mia")
+    stage.register(mia, member)
+    mia.rename("mianew")
+    silent_after_mail(stage, member, mia)
+    mark = mia.mark()
+    mia.rename("mia")
+    stage.hear(mia, NEWS, mark)
+    mia.say(b"PART " + CHANNEL)
+    mia.round_trip()
+    silent_after_mail(stage, member, mia)
+    mark = mia.mark()
+    mia.join()
+    stage.hear(mia, NEWS, mark)
+    mia.quit()
+    stage.mail(member)
+    again = User(stage.network.port, "mia")
+    stage.users.append(again)
+    again.join()
+    stage.pass_on()
+    assert not stage.from_bot(again)
+    again.identify(irc_password("mia"))
+    stage.hear(again, NEWS, 0)
+    stage.pass_on()
+    assert len(again.heard(NEWS)) == 1

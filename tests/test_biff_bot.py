@@ -1,0 +1,393 @@
+"""The bot's commands: what is answered to whom, and what is not."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from postmand.biff import words
+from postmand.biff.budget import Answer, Budget
+from postmand.biff.events import (
+    Account,
+    Joined,
+    Noticed,
+    Numeric,
+    Renamed,
+    Said,
+    Source,
+)
+from postmand.biff.pace import LinkLostError, Pace
+from postmand.interfaces import StoreBusyError
+from postmand.notice import ClaimsBusyError
+from tests.biff_world import BOT, CHANNEL, SERVICES, House, World
+
+GROUPS = {b"alice": b"alice", b"alice2": b"alice", b"mallory": b"mallory"}
+
+
+class Case(SynchronousTestCase):
+    """The bot in the channel, with an owner and a thief, 0.6 s away."""
+
+    def setUp(self) -> None:
+        """All are there."""
+        self.world = World(GROUPS)
+        self.house = House(self.world, "alice", "bob")
+        self.owner = self.world.person(b"alice", b"alice", logged_in=True)
+        self.thief = self.world.person(b"mallory", b"mallory")
+        self.world.join(self.owner)
+        self.world.join(self.thief)
+        self.world.up()
+        self.house.wait(3.0)
+
+    def register(self) -> None:
+        """Alice watches her account."""
+        self.house.ask(self.owner, b".register alice alicealice")
+
+    def kept(self, nick: bytes) -> list[int]:
+        """Return the accounts a nick watches."""
+        tag = self.house.watches.tag(nick)
+        return [account for one, account in self.house.watches.kept if one == tag]
+
+
+class CommandTests(Case):
+    """In private, one after the other."""
+
+    def test_dialogue(self) -> None:
+        """Register, show, cancel, show, as the guide has it."""
+        ask = self.house.ask
+        self.assertEqual(
+            ask(self.owner, b".register alice@mail.i2p alicealice"),
+            [b"From now on I tell this nick of new mail for alice@mail.i2p."],
+        )
+        self.assertEqual(
+            ask(self.owner, b".show"),
+            [b"alice@mail.i2p: no mail since it was registered, 4096 bytes"],
+        )
+        self.house.bot.arrived([0])
+        self.house.wait(181.0)
+        self.assertEqual(
+            ask(self.owner, b".SHOW "),
+            [b"alice@mail.i2p: last changed 2024-10-04, 4096 bytes"],
+        )
+        self.assertEqual(
+            ask(self.owner, b".cancel alice@i2pmail.org"),
+            [b"I tell this nick of mail for alice@mail.i2p no more."],
+        )
+        self.assertEqual(ask(self.owner, b".show"), [words.NOTHING_WATCHED])
+        self.assertEqual(ask(self.owner, b".cancel alice"), [words.NOT_WATCHED])
+
+    def test_spellings_of_an_address(self) -> None:
+        """Bare, in either domain, in any case; and registered once."""
+        for address in (b"alice", b"Alice@Mail.I2P.", b"alice@i2pmail.org"):
+            self.house.ask(self.owner, b".register %b alicealice" % address)
+            self.house.wait(30.0)
+        self.assertEqual(self.kept(b"alice"), [0])
+        self.assertEqual({one[0] for one in self.house.claims.asked}, {b"alice"})
+        self.assertEqual(
+            self.owner.heard[-1], b"This nick watches alice@mail.i2p already."
+        )
+
+    def test_bad_arguments(self) -> None:
+        """They are told the usage; nobody is asked, neither server nor store."""
+        self.world.written.clear()
+        for text in (
+            b".register",
+            b".register alice",
+            b".register alice@example.com x",
+            b".register a\xff x",
+            b".register " + b"a" * 65 + b" x",
+            b".register alice@mail.i2p@mail.i2p x",
+        ):
+            self.assertEqual(self.house.ask(self.owner, text), [words.USAGE_REGISTER])
+        self.assertEqual(self.house.ask(self.owner, b".cancel"), [words.USAGE_CANCEL])
+        self.assertEqual(self.house.ask(self.owner, b"hello"), [words.UNKNOWN])
+        self.assertEqual(self.house.claims.asked, [])
+        self.assertEqual({line[0] for line in self.world.written}, {b"NOTICE"})
+
+    def test_help(self) -> None:
+        """Anybody may ask, also who is in no channel."""
+        stranger = self.world.person(b"stranger", b"")
+        self.assertEqual(tuple(self.house.ask(stranger, b".help")), words.HELP)
+        self.assertEqual(self.house.ask(stranger, b".show"), [words.NOT_HERE])
+
+    def test_thief(self) -> None:
+        """Who is not the nick's owner gets nowhere, and no secret is tried."""
+        self.register()
+        self.house.claims.asked.clear()
+        self.world.rename(self.owner, b"away")
+        self.world.rename(self.thief, b"alice")
+        self.house.wait(2.0)
+        for text in (b".show", b".cancel alice", b".register alice alicealice"):
+            self.assertEqual(self.house.ask(self.thief, text), [words.NOT_IDENTIFIED])
+        self.assertEqual(self.house.claims.asked, [])
+        self.assertEqual(self.kept(b"alice"), [0])
+
+    def test_answer_after_the_nick_has_changed_hands(self) -> None:
+        """What the owner asked for is not told to who has the nick by then."""
+        self.register()
+        self.house.claims.seconds = 5.0
+        self.world.say(self.owner, b".register bob bobbob")
+        self.house.wait(4.0)
+        self.world.rename(self.owner, b"away")
+        self.world.rename(self.thief, b"alice")
+        self.house.wait(20.0)
+        self.assertEqual(self.kept(b"alice"), [0, 1])
+        self.assertEqual(self.thief.heard, [])
+
+    def test_wrong_secret(self) -> None:
+        """Unknown address and wrong password are answered alike; five, then a wait."""
+        for number in range(5):
+            address = b"alice" if number % 2 else b"nobody"
+            text = b".register %b wrong" % address
+            self.assertEqual(self.house.ask(self.owner, text), [words.WRONG])
+        text = b".register alice alicealice"
+        self.assertEqual(self.house.ask(self.owner, text), [words.TOO_MANY_WRONG])
+        self.assertEqual(len(self.house.claims.asked), 5)
+        self.assertEqual({one[2] for one in self.house.claims.asked}, {"irc:alice"})
+        self.house.wait(3_600.0, step=10.0)
+        self.register()
+        self.assertEqual(self.kept(b"alice"), [0])
+
+    def test_busy(self) -> None:
+        """A store that can not, and claims that wait too long: later."""
+        self.house.claims.error = ClaimsBusyError()
+        text = b".register alice alicealice"
+        self.assertEqual(self.house.ask(self.owner, text), [words.LATER])
+        self.house.watches.error = StoreBusyError()
+        self.assertEqual(self.house.ask(self.owner, b".show"), [words.LATER])
+        self.house.watches.error = RuntimeError("boom")
+        self.assertEqual(self.house.ask(self.owner, b".show"), [words.LATER])
+
+    def test_too_many_watches(self) -> None:
+        """The bounds of the store are told, and nothing more is."""
+        self.house.watches.accounts_per_nick = 1
+        self.register()
+        text = b".register bob bobbob"
+        self.assertEqual(self.house.ask(self.owner, text), [words.TOO_MANY_WATCHES])
+
+    def test_budget(self) -> None:
+        """Commands beyond the budget are dropped, with one warning."""
+        for _ in range(20):
+            self.world.say(self.owner, b"hello")
+        self.house.wait(30.0)
+        self.assertEqual(self.owner.heard.count(words.UNKNOWN), 6)
+        self.assertEqual(self.owner.heard.count(words.TOO_FAST), 1)
+
+    def test_order(self) -> None:
+        """One nick's commands are answered in the order they came in."""
+        self.world.say(self.owner, b".register alice alicealice")
+        self.world.say(self.owner, b".show")
+        self.world.say(self.owner, b".cancel alice")
+        self.house.wait(30.0)
+        self.assertEqual(
+            [line.split()[0] for line in self.owner.heard],
+            [b"From", b"alice@mail.i2p:", b"I"],
+        )
+
+    def test_link_lost(self) -> None:
+        """A link lost with commands under way ends them, and the next one is new."""
+        for text in (b".register alice alicealice", b".show", b".help"):
+            self.world.say(self.owner, text)
+        self.house.wait(0.7)
+        self.world.down()
+        self.house.wait(5.0)
+        self.world.up()
+        self.house.wait(5.0)
+        self.assertEqual(self.house.ask(self.owner, b".show"), [words.NOTHING_WATCHED])
+
+    def test_many_at_once(self) -> None:
+        """A crowd is answered below the flood's limit, or not at all."""
+        for number in range(100):
+            person = self.world.person(b"p%d" % number, b"p")
+            self.world.join(person)
+            self.world.say(person, b".show")
+        self.house.wait(300.0)
+        answered = [one for one in self.world.people if one.heard]
+        self.assertTrue(30 <= len(answered) <= 40, len(answered))
+        self.assertLess(self.world.flood_most, 10.0)
+
+
+class ChannelTests(Case):
+    """In the channel."""
+
+    def heard(self, text: bytes, target: bytes = CHANNEL) -> list[bytes]:
+        """Say something there; return what is told in private."""
+        self.world.say(self.owner, text, target)
+        self.house.wait(5.0)
+        heard, self.owner.heard = self.owner.heard, []
+        return heard
+
+    def test_commands(self) -> None:
+        """They are answered in private, shortly; a password shown is told of."""
+        self.assertEqual(
+            self.heard(b".help"), [b"I answer in private: /msg biff .help"]
+        )
+        told = self.heard(b".register alice alicealice")
+        self.assertEqual(told, [words.shown_to_all(BOT)])
+        self.assertNotIn(b"alicealice", told[0])
+        self.assertEqual(self.house.claims.asked, [])
+        self.assertEqual(self.kept(b"alice"), [])
+        self.assertEqual(len(self.heard(b" .register a b", b"@" + CHANNEL)), 1)
+
+    def test_talk(self) -> None:
+        """What is no command is none of the bot's business."""
+        self.assertEqual(self.heard(b"hello biff"), [])
+        self.assertEqual(self.heard(b".joke"), [])
+
+    def test_nothing_goes_to_the_channel(self) -> None:
+        """Whatever is asked, no line has the channel for its target."""
+        for text in (b".help", b".show", b".cancel alice", b".register a b"):
+            self.heard(text)
+        targets = {one[1] for one in self.world.written if one[0] != b"NAMES"}
+        self.assertEqual(targets, {b"alice"})
+
+
+class OtherProgramsTests(Case):
+    """Who must not be answered."""
+
+    def test_services_servers_and_self(self) -> None:
+        """Two programs that answer one another would never end."""
+        self.world.written.clear()
+        for nick in (SERVICES, b"nickserv", b"irc.example", BOT, b"BIFF", b"", b"#x"):
+            self.house.bot.happened(Said(Source(nick), BOT, b".help"))
+        source = Source(b"alice", b"u", b"h")
+        self.house.bot.happened(Noticed(source, BOT, b".help"))
+        self.house.wait(10.0)
+        self.assertEqual(self.world.written, [])
+
+
+anything = st.binary(max_size=60)
+nicks = st.one_of(
+    anything, st.sampled_from([b"alice", b"mallory", BOT, SERVICES, b"", b"x y"])
+)
+texts = st.one_of(
+    anything,
+    st.builds(
+        bytes.__add__,
+        st.sampled_from(
+            [b".register ", b".cancel ", b".show", b".help ", b".REGISTER "]
+        ),
+        anything,
+    ),
+)
+sources = st.builds(Source, nicks, anything, anything)
+targets = st.one_of(anything, st.sampled_from([BOT, CHANNEL]))
+events = st.one_of(
+    st.builds(Said, sources, targets, texts),
+    st.builds(Noticed, sources, targets, texts),
+    st.builds(
+        Numeric,
+        st.sampled_from([311, 318, 330, 353, 354, 366, 401]),
+        st.lists(nicks, max_size=5).map(tuple),
+    ),
+    st.builds(Joined, targets, nicks, st.none() | nicks),
+    st.builds(Renamed, nicks, nicks),
+    st.builds(Account, nicks, nicks),
+)
+
+
+class HostileTests(SynchronousTestCase):
+    """Whatever comes."""
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(events, max_size=12))
+    def test_nothing_raises_or_is_logged(self, stream: list[object]) -> None:
+        """No event makes a fault, a bad line (the world refuses those) or a log."""
+        told: list[object] = []
+        globalLogPublisher.addObserver(told.append)
+        try:
+            world = World(GROUPS)
+            house = House(world, "alice")
+            world.join(world.person(b"alice", b"alice", logged_in=True))
+            world.up()
+            house.wait(3.0, step=1.0)
+            for event in stream:
+                house.bot.happened(event)  # type: ignore[arg-type]
+                house.wait(1.0, step=0.5)
+            house.wait(40.0, step=5.0)
+        finally:
+            globalLogPublisher.removeObserver(told.append)
+        self.assertEqual(told, [])
+
+
+class PaceTests(SynchronousTestCase):
+    """Turns in order, below the limit."""
+
+    def setUp(self) -> None:
+        """A pace on a clock."""
+        self.house = House(World({}))
+        self.clock = self.house.clock
+        self.pace = Pace(self.clock, 1.0)
+        self.turns: list[tuple[float, str]] = []
+
+    def take(self, name: str, lines: int = 1, *, reply: bool = False) -> None:
+        """Queue for a turn; write down when it comes."""
+
+        def had(_: object) -> None:
+            self.turns.append((round(self.clock.seconds(), 3), name))
+
+        turn = self.pace.turn(lines, reply=reply)
+        turn.addCallback(had)
+        turn.addErrback(lambda failure: failure.trap(LinkLostError))
+
+    def test_burst_and_rate(self) -> None:
+        """Three at once, then one a second; who takes two is paid for after it."""
+        for number in range(4):
+            self.take(str(number))
+        self.take("two", 2)
+        self.take("last")
+        self.house.wait(10.0)
+        times = [at for at, _ in self.turns]
+        self.assertEqual(times, [0.0, 0.0, 0.0, 1.0, 2.0, 4.0])
+
+    def test_replies_first_but_not_only(self) -> None:
+        """Of four turns one is left to who is not in a hurry."""
+        for _ in range(3):
+            self.take("gone")
+        self.turns.clear()
+        for _ in range(6):
+            self.take("notice")
+            self.take("reply", reply=True)
+        self.house.wait(8.0)
+        names = [name[0] for _, name in self.turns]
+        self.assertEqual(names, list("rrrnrrrn"))
+
+    def test_given_back(self) -> None:
+        """What was not needed is the next one's."""
+        self.take("all", 3)
+        self.pace.give_back(2)
+        self.take("next")
+        self.take("next")
+        self.assertEqual([at for at, _ in self.turns], [0.0, 0.0, 0.0])
+
+    def test_lost(self) -> None:
+        """Nobody has a turn on a lost link, and no call is left."""
+        for number in range(5):
+            self.take(str(number))
+        self.pace.clear()
+        self.house.wait(10.0)
+        self.assertEqual(len(self.turns), 3)
+
+    def test_cancelled(self) -> None:
+        """Who does not wait any more uses nothing up."""
+        for _ in range(3):
+            self.take("gone")
+        turn = self.pace.turn()
+        self.take("next")
+        turn.addErrback(lambda _: None)
+        turn.cancel()
+        self.house.wait(1.0)
+        self.assertEqual(self.turns[-1], (1.0, "next"))
+
+
+def test_budget_is_bounded() -> None:
+    """The nick that asked longest ago is forgotten first; nothing else grows."""
+    budget = Budget(most=1, size=2)
+    assert budget.take(b"a", 0.0) is Answer.TAKEN
+    assert budget.take(b"a", 0.0) is Answer.TOO_FAST
+    assert budget.take(b"a", 0.0) is Answer.DROPPED
+    for nick in (b"b", b"c"):
+        assert budget.take(nick, 0.0) is Answer.TAKEN
+    assert budget.take(b"a", 0.0) is Answer.TAKEN
+    assert len(budget._nicks) == 2
