@@ -14,7 +14,7 @@ UNIT := $(wildcard tests/test_*.py) tests/dialogues
 .PHONY: help run demo-internet check lint test peers bench anonymity fuzz clean
 
 help:
-	@echo 'make run        run a mail host on 127.0.0.1 (SMTP 2525, POP3 1110), state in ./var'
+	@echo 'make run        run a mail host on 127.0.0.1 (SMTP 2525, POP3 1110, pages 8025)'
 	@echo 'make demo-internet  mail to the Internet and back, each step proven (root)'
 	@echo 'make check      the quick checks: ruff, mypy, import-linter, unit tests'
 	@echo 'make lint       of these ruff, mypy and import-linter alone'
@@ -48,8 +48,12 @@ B := \$(empty)
 
 define TOUR
 
-The mail host starts on 127.0.0.1: SMTP on port 2525, POP3 on port 1110.
-Type next, in another terminal and in this directory:
+The mail host starts on 127.0.0.1: SMTP on port 2525, POP3 on port 1110, and its pages,
+where people make and look after accounts:
+
+  http://127.0.0.1:8025
+
+Or type, in another terminal and in this directory:
 
   echo 'first password'  | $(BIN)/postmanctl account add alice --password-stdin
   echo 'second password' | $(BIN)/postmanctl account add bob --password-stdin

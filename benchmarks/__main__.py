@@ -18,7 +18,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks import drain, idle, intake, peers, turns
+from benchmarks import drain, idle, intake, pages, peers, turns
 from benchmarks.dovecot import Dovecot
 from benchmarks.loads import LoadError
 from benchmarks.ours import Ours
@@ -27,7 +27,7 @@ from benchmarks.processes import StartError
 from benchmarks.server import Server, account_names
 from benchmarks.table import Row
 
-MEASURES = ("intake", "drain", "idle", "turns")
+MEASURES = ("intake", "drain", "idle", "turns", "pages")
 ACCOUNTS = 1_000
 NOTES = """\
 Everything runs over loopback and answers 250 when it is on the disk. Clients log in;
@@ -64,7 +64,7 @@ def options() -> argparse.Namespace:
     add(
         "--quick",
         action="store_true",
-        help="a taste of everything, in 2 minutes (all: 12)",
+        help="a taste of everything, in 3 minutes (all: 16)",
     )
     add("--only", choices=MEASURES, help="one measure alone")
     add("--repeat", type=int, help="how often (default: 3, quick: 1)")
@@ -122,6 +122,9 @@ def measure(servers: Servers, chosen: argparse.Namespace) -> Iterator[Row]:
         sessions = account_names((500 if quick else 5_000) + idle.WARMING)
         servers.ours.add_accounts(sessions[ACCOUNTS:])
         yield from idle.measure(servers.ours, sessions)
+    if chosen.only in (None, "pages"):
+        seconds = 2.0 if quick else 5.0
+        yield from pages.measure(servers.ours, seconds, chosen.repeat, names)
 
 
 def tables(rows: list[Row]) -> Iterator[str]:
@@ -135,6 +138,8 @@ def tables(rows: list[Row]) -> Iterator[str]:
         yield from idle.tables(of["idle"])
     if of["turns"]:
         yield from turns.tables(of["turns"])
+    if of["pages"]:
+        yield from pages.tables(of["pages"])
 
 
 def machine(directory: Path) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import attrs
 import cattrs
 
+from benchmarks.page_load import Saw, Visitors
 from benchmarks.pop3_load import Collected, Collection
+from benchmarks.pop3_look import Look, Looked
 from benchmarks.smtp_load import Outcome, Plan
 
 T = TypeVar("T")
@@ -39,6 +43,10 @@ class Load:
         """Whether it is still at work."""
         return self._process.poll() is None
 
+    def end(self) -> None:
+        """Tell it to end; what works until then prints its result."""
+        self._process.terminate()
+
     def result(self, kind: type[T]) -> T:
         """Wait for its end, and return what it printed."""
         printed, _ = self._process.communicate()
@@ -60,3 +68,26 @@ def submit(plan: Plan) -> Outcome:
 def collect(collection: Collection) -> Collected:
     """Collect a mailbox."""
     return Load("benchmarks.pop3_load", collection).result(Collected)
+
+
+def look(plan: Look) -> Looked:
+    """Look in at a mailbox to the end of the plan."""
+    return Load("benchmarks.pop3_look", plan).result(Looked)
+
+
+@contextmanager
+def visiting(visitors: Visitors) -> Iterator[Callable[[], Saw]]:
+    """Have visitors come to the pages; what is yielded ends it, and returns what was.
+
+    Without its being called they end with the block.
+    """
+    load = Load("benchmarks.page_load", visitors)
+
+    def ended() -> Saw:
+        load.end()
+        return load.result(Saw)
+
+    try:
+        yield ended
+    finally:
+        load.end()

@@ -25,6 +25,8 @@ mail_domain = "{domain}"
 listen = ["tcp:{smtp}:interface=127.0.0.1"]
 [pop3]
 listen = ["tcp:{pop3}:interface=127.0.0.1"]
+[web]
+listen = ["tcp:{web}:interface=127.0.0.1"]
 """
 _DAY = 86_400
 
@@ -39,7 +41,7 @@ class Ours:
     lags = True
 
     def __init__(self, directory: Path) -> None:
-        self.port, self.pop3_port = free_port(), free_port()
+        self.port, self.pop3_port, self.web_port = (free_port() for _ in range(3))
         home = directory / "postmand"
         home.mkdir(mode=0o700)
         self._state, self._blank = home / "state", home / "blank"
@@ -50,6 +52,7 @@ class Ours:
                 domain=DOMAIN,
                 smtp=self.port,
                 pop3=self.pop3_port,
+                web=self.web_port,
             )
         )
         self._config = load(str(configuration))

@@ -62,6 +62,12 @@ class Connection:
         self._data = b""
         self._place = 0
 
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
     def send(self, *commands: bytes) -> None:
         """Send commands in one go."""
         self._socket.sendall(b"".join(command + b"\r\n" for command in commands))

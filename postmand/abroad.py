@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -20,7 +20,14 @@ from postmand.delivery.gateway import Courier
 from postmand.link import new_identity
 from postmand.message.border import Border
 from postmand.message.dkim import SigningKey
-from postmand.postoffice import Abroad, Allowance, QuotaDesk, Release, StampCounter
+from postmand.postoffice import (
+    Abroad,
+    Allowance,
+    QuotaDesk,
+    Release,
+    StampCounter,
+    Stationery,
+)
 from postmand.postoffice.arrivals import Arrivals, ArrivalSettings
 from postmand.postoffice.office import PostOffice
 from postmand.postoffice.release import ReleaseSettings
@@ -47,6 +54,8 @@ from postmand.store.upgrade import upgrade
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
+
+    from postmand.postoffice.desks import Answer
 
 
 class Running(Service):
@@ -129,6 +138,7 @@ class Way:
     """The mail host's way to the Internet: for the office, and to be run."""
 
     office: Abroad
+    desks: Mapping[str, Answer]
     counter: StampCounter
     pool: Pool
     clock: QueueClock
@@ -168,30 +178,28 @@ def way(site: Site, store: Store, keys: NodeKeys) -> Way:
         pace=Pace(config.delays.tick_seconds, config.relay.at_once, config.relay),
         count=Tally(site.counts).queue,
     )
-    office = _office(site, quotas, counter, clock)
-    return Way(office, counter, pool, clock, Running(runner, courier))
-
-
-def _office(
-    site: Site, quotas: Quotas, counter: StampCounter, clock: QueueClock
-) -> Abroad:
-    config, wall = site.config, site.clocks.wall
     rules = quota.Rules.from_config(config.quota)
-    desk = QuotaDesk(
+    office = Abroad(Allowance(quotas, rules, clocks.wall), config.delays, clock.base)
+    desks = {"quota": _quota_desk(site, quotas, counter, rules).answer}
+    return Way(office, desks, counter, pool, clock, Running(runner, courier))
+
+
+def _quota_desk(
+    site: Site, quotas: Quotas, counter: StampCounter, rules: quota.Rules
+) -> QuotaDesk:
+    return QuotaDesk(
         quotas,
         counter,
         rules,
-        hashcash.Prices.from_config(config.quota).least_bits,
-        config.node.mail_domain.encode(),
-        wall,
-        site.random,
+        hashcash.Prices.from_config(site.config.quota).least_bits,
+        stationery(site),
     )
-    return Abroad(
-        Allowance(quotas, rules, wall),
-        config.delays,
-        clock.base,
-        {"quota": desk.answer},
-    )
+
+
+def stationery(site: Site) -> Stationery:
+    """Return what the desks write their answers on."""
+    domain = site.config.node.mail_domain.encode()
+    return Stationery(domain, site.clocks.wall, site.random)
 
 
 def entrance(

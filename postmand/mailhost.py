@@ -10,11 +10,18 @@ from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.threads import deferToThread
 
-from postmand.abroad import entrance, node_keys, way
+from postmand.abroad import entrance, node_keys, stationery, way
 from postmand.claims import Claims
-from postmand.config import Biff, Config, ConfigError
+from postmand.config import Biff, Config, ConfigError, Web
+from postmand.members import Members, membership
 from postmand.message.limits import Limits as MessageLimits
-from postmand.postoffice import Maildrop, OfficeSettings, PostOffice, Submitter
+from postmand.postoffice import (
+    CheckDesk,
+    Maildrop,
+    OfficeSettings,
+    PostOffice,
+    Submitter,
+)
 from postmand.postoffice.noticing import Noticing
 from postmand.rules.routing import Routing
 from postmand.servers.cred import Checker, Gate, Realm
@@ -60,6 +67,10 @@ def parts(site: Site) -> Parts:
         random=site.random,
         in_thread=site.washing,
         abroad=out.office if out else None,
+        desks={
+            "check": CheckDesk(stationery(site), site.washing).answer,
+            **(out.desks if out else {}),
+        },
     )
     factories: dict[str, IProtocolFactory] = _servers(site, office, checker)
     if config.inbound is not None:
@@ -68,6 +79,10 @@ def parts(site: Site) -> Parts:
                 f"{config.source}: [inbound]: no gateway may come in; add [[gateways]]"
             )
         factories["inbound"] = entrance(site, config.inbound, office, keys, out)
+    if config.web is not None:
+        counter = out.counter if out else None
+        members = membership(site, store, checker, argon2, counter)
+        factories["web"] = _pages(site, config.web, members)
     return Parts(
         factories,
         below=[OnStop(lambda: deferToThread(store.close)), argon2],
@@ -80,6 +95,15 @@ def parts(site: Site) -> Parts:
         ],
         pool=(lambda: out.pool.waiting) if out else (lambda: 0),
     )
+
+
+def _pages(site: Site, settings: Web, members: Members) -> IProtocolFactory:
+    from postmand.web.ask import Desk  # noqa: PLC0415 (a node may have none)
+    from postmand.web.house import page_site  # noqa: PLC0415
+    from postmand.web.node import Node  # noqa: PLC0415
+
+    desk = Desk(settings, members, site.clocks.wall, Node.from_config(site.config))
+    return page_site(desk, site.reactor)
 
 
 def _biff(site: Site, settings: Biff, store: Store, checker: Checker) -> BiffService:

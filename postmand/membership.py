@@ -130,8 +130,11 @@ class IMembership(Interface):
     def recover(name: str, code: str, new: str, peer: str) -> Deferred[str]:
         """Set a password with the recovery code; fire with the next code."""
 
-    def new_recovery(visitor: Visitor, password: str) -> Deferred[str]:
-        """Make a new recovery code, and fire with it; the old one is worth nothing."""
+    def new_recovery(visitor: Visitor, password: str) -> Deferred[tuple[Visitor, str]]:
+        """Make a new recovery code, and fire with it; the old one is worth nothing.
+
+        Every other session of the account ends.
+        """
 
     def set_display_name(visitor: Visitor, text: str) -> Deferred[Visitor]:
         """Set the name that stands beside the address."""

@@ -112,7 +112,10 @@ def _endpoints(config: Config, reactor: Any) -> list[tuple[str, Any]]:
     """Return (section, endpoint) for every place to listen at; all are free."""
     sections = {
         name: getattr(config, name)
-        for name in ("submission", "pop3", "inbound", "exchange", "link", "metrics")
+        for name in (
+            *("submission", "pop3", "web"),
+            *("inbound", "exchange", "link", "metrics"),
+        )
     }
     found = [
         (name, endpoint_for(reactor, f"{config.source}: [{name}] listen", text))

@@ -16,7 +16,7 @@ from postmand.store.accounts import unlock_by_recovery
 from postmand.store.opening import open_registry
 from postmand.store.passwords import BadPasswordError
 from postmand.store.recovery import BadCodeError, new_code, print_code, read_code
-from postmand.store.registry import (
+from postmand.store.refusals import (
     AccountExistsError,
     ChangedMeanwhileError,
     NoSuchAccountError,

@@ -12,16 +12,18 @@ from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.admin import call
 from postmand.admin.main import main
 from postmand.admin.terminal import CommandError, Terminal, standard
-from postmand.config import Accounts, Config, Node, Pop3, Submission
+from postmand.config import Accounts, Config, Node, Pop3, Submission, Web
 from postmand.store import database
 
 NOON = 20_779 * 86_400.0 + 43_200
 PASSWORD = "first password"
+ADD = "account", "add", "--password-stdin"
 
 
 class Answer(io.StringIO):
@@ -314,9 +316,22 @@ class Changing(AdminCase):
         self.refused("account", "show", "alice", says="no account alice")
 
     def test_remove_without_asking(self) -> None:
-        """--yes is for scripts; the name is free again."""
+        """--yes is for scripts; the name stays closed, unless it is said otherwise."""
         self.add("alice")
         self.assertEqual(self.ctl("account", "remove", "alice", "--yes"), 0)
+        self.assertIn("closed for 365 days", self.err)
+        self.refused(*ADD, "alice", says="--reopen")
+        code = self.ctl(*ADD, "alice", "--reopen", told="another password\n")
+        self.assertEqual(code, 0)
+        self.ctl("account", "remove", "alice", "--yes")
+        self.refused(*ADD, "alice", says="was removed")
+
+    def test_remove_where_names_are_free_at_once(self) -> None:
+        """closed_name_days = 0 closes nothing."""
+        self.config = evolve(self.config, web=Web(closed_name_days=0))
+        self.add("alice")
+        self.assertEqual(self.ctl("account", "remove", "alice", "--yes"), 0)
+        self.assertEqual(self.err, "")
         self.add("alice", "another password")
 
 

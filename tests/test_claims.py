@@ -40,7 +40,7 @@ class CountedKeyring:
 
 
 class ClaimsCase(RealQueueCase):
-    """Claims on a real store, behind a checker as the servers have it."""
+    """A real store, behind a checker as the servers have it, and claims on it."""
 
     def setUp(self) -> None:
         """Make two accounts."""
@@ -95,6 +95,10 @@ class ClaimsCase(RealQueueCase):
         """Return a new token."""
         credential = self.get(self.store.accounts.credential(name))
         return Mint(NODE_KEY).make(credential, self.loop.seconds()).encode()
+
+
+class ClaimsTest(ClaimsCase):
+    """What opens an account, and what does not."""
 
     def test_provides_its_interface(self) -> None:
         """The object has the methods that the seam names."""

@@ -52,7 +52,7 @@ def read(text: str) -> Config:
             "[submision]",
             "submision: unknown section; remove it (known: node, store, submission, "
             "pop3, mailboxes, accounts, aliases, quota, delays, relay, gateways, "
-            "inbound, exchange, exit, link, metrics, biff, limits)",
+            "inbound, exchange, exit, link, metrics, web, biff, limits)",
         ),
         (
             "[node]\nstat = 'x'",
@@ -564,7 +564,8 @@ def test_biff_takes_what_networks_have() -> None:
 
 
 def test_node_key_is_needed() -> None:
-    """By gateways, and by biff; by nothing else."""
-    assert not mail_host().needs_node_key
+    """By gateways, by biff and by the pages; by nothing else."""
+    assert not Config(submission=Submission(), pop3=Pop3()).needs_node_key
+    assert mail_host().needs_node_key
     assert Config(biff=Biff()).needs_node_key
     assert Config(gateways=(Gateway("unix:a"),)).needs_node_key

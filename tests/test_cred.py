@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from postmand.config import Accounts
+from postmand.rules.peers import peer_key
 from postmand.servers.cred import LoginBusyError, PeerLogin
-from postmand.servers.factory import peer_key
 from postmand.servers.maildrop import IMaildrop
 from postmand.servers.sasl import Login
 from postmand.servers.submission import ISubmitter

@@ -11,7 +11,7 @@ from postmand.config import DELAYS, Delays
 from postmand.interfaces import Copy
 from postmand.store import passwords
 from postmand.store.opening import open_registry
-from postmand.store.registry import NoSuchAccountError
+from postmand.store.refusals import NoSuchAccountError
 from tests.contracts.stores import MailboxCase
 from tests.sessions import HouseCase
 from tests.test_admin import AdminCase

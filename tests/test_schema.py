@@ -204,6 +204,32 @@ class UpgradeTests(SynchronousTestCase):
             with self.assertRaises(sqlite3.IntegrityError):
                 connection.execute("DELETE FROM accounts")
 
+    def test_pages_come_to_a_node_with_members(self):
+        """What was there stays, its accounts can have keys, and names can be closed."""
+        self.path.parent.mkdir()
+        self.path.touch()
+        alembic = Config()
+        alembic.set_main_option("script_location", "postmand.store:migrations")
+        with make_engine(self.path).begin() as connection:
+            alembic.attributes["connection"] = connection
+            command.upgrade(alembic, "0003")
+        columns = (
+            "(7, 'jondoe', '', 0, 1, 1, x'', x'', 1, 8, x'', x'', x'', x'', x'', 0, '')"
+        )
+        with closing(connect(self.path)) as connection:
+            connection.execute(f"INSERT INTO accounts VALUES {columns}")
+            connection.execute("INSERT INTO watches VALUES (x'01', 7, x'')")
+        upgrade(self.url)
+        self.assertEqual(self.rows(self.path, "SELECT account FROM watches"), [(7,)])
+        with closing(connect(self.path)) as connection:
+            connection.execute("INSERT INTO public_keys VALUES (7, 'h', 'f', x'00')")
+            connection.execute("INSERT INTO closed_names VALUES (x'01', 20779)")
+            for row in ("(7, 'i', 'f', x'')", "(8, 'i', 'f', x'')"):
+                with self.assertRaises(sqlite3.IntegrityError):
+                    connection.execute(f"INSERT INTO public_keys VALUES {row}")
+            with self.assertRaises(sqlite3.IntegrityError):
+                connection.execute("DELETE FROM accounts")
+
     def test_no_alembic_where_there_is_nothing_to_do(self):
         """A usual start does not load the migration tools."""
         upgrade(self.url)

@@ -30,7 +30,7 @@ class ReservationTest(HouseCase):
         )
         self.quotas = Held(MemoryQuotas(), "standing")
         allowance = Allowance(self.quotas, LAST, clock.seconds)
-        office.abroad = Abroad(allowance, Delays(), lambda: int(clock.seconds()), {})
+        office.abroad = Abroad(allowance, Delays(), lambda: int(clock.seconds()))
 
     def tell(self) -> None:
         """Answer what was asked of the quotas."""

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 
 from postmand.admin.call import Call
 from postmand.admin.terminal import CommandError
+from postmand.config import Web
 from postmand.rules.names import check_display_name, check_name
-from postmand.store.registry import Account, NoSuchAccountError, Registry
+from postmand.rules.sizes import octets
+from postmand.store.refusals import NameClosedError, NoSuchAccountError
+from postmand.store.registry import Account, Registry
 
 DAY_SECONDS = 86_400
 
@@ -29,6 +32,8 @@ def add(call: Call) -> int:
     if _exists(registry, name):
         # Before a password is asked for; the store refuses it too.
         raise CommandError(f"there is an account {name} already; choose another name")
+    if not call.options.reopen and registry.is_closed(name, _today(call)):
+        raise NameClosedError(f"the name {name} was an account's that was removed")
     if name in call.config.aliases:
         raise CommandError(
             f"{call.config.source}: [aliases] {name}: mail for {name} goes to "
@@ -38,8 +43,9 @@ def add(call: Call) -> int:
     code = registry.add(
         name,
         password,
-        day=int(call.seconds() // DAY_SECONDS),
+        day=_today(call),
         display_name=call.options.display_name,
+        reopen=call.options.reopen,
     )
     _show_code(call, code)
     return 0
@@ -143,21 +149,20 @@ def remove(call: Call) -> int:
             raise CommandError(
                 f"{name} was not removed; type its name exactly, or use --yes"
             )
-    registry.remove(name)
+    days = (call.config.web or Web()).closed_name_days
+    registry.remove(name, closed_until=_today(call) + days if days else None)
     call.terminal.say(f"the account {name} and its mailbox are gone for good")
+    if days:
+        call.terminal.note(
+            f"the name stays closed for {days} days; postmanctl account add --reopen "
+            "gives it to somebody all the same"
+        )
     return 0
 
 
-def octets(count: int) -> str:
-    """Return a size as people read it, as in `1.2 MiB`."""
-    if count < 1024:
-        return f"{count} B"
-    size = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= 1024
-        if size < 1024 or unit == "GiB":
-            break
-    return f"{size:.1f} {unit}"
+def _today(call: Call) -> int:
+    """Return the day, counted from 1970-01-01 UTC."""
+    return int(call.seconds() // DAY_SECONDS)
 
 
 def _known(call: Call) -> tuple[Registry, str]:

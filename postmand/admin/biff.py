@@ -16,7 +16,7 @@ from postmand.interfaces import Credential
 from postmand.store.accounts import read_account
 from postmand.store.database import connect
 from postmand.store.passwordfile import PasswordPlaceError, read_password
-from postmand.store.registry import NoSuchAccountError
+from postmand.store.refusals import NoSuchAccountError
 from postmand.store.tokens import GOOD_SECONDS, Mint
 
 

@@ -24,7 +24,8 @@ from postmand.store.bodies import Bodies
 from postmand.store.database import connect
 from postmand.store.keyring import Keyring
 from postmand.store.recovery import read_code
-from postmand.store.registry import Registry, WrongSecretError
+from postmand.store.refusals import WrongSecretError
+from postmand.store.registry import Registry
 from postmand.store.seal import SealError
 
 

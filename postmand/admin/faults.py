@@ -15,9 +15,10 @@ from postmand.store.database import passing
 from postmand.store.nodekey import NodeKeyError
 from postmand.store.passwords import BadPasswordError
 from postmand.store.recovery import BadCodeError
-from postmand.store.registry import (
+from postmand.store.refusals import (
     AccountExistsError,
     ChangedMeanwhileError,
+    NameClosedError,
     NoSuchAccountError,
     RegistryError,
     WrongSecretError,
@@ -50,6 +51,7 @@ _MENDS: tuple[tuple[type[Exception], str], ...] = (
     (BadCodeError, "write it as it was printed, eight groups of five"),
     (NoSuchAccountError, '"postmanctl account list" shows the names'),
     (AccountExistsError, "choose another name"),
+    (NameClosedError, "choose another name, or give it back with --reopen"),
     (WrongSecretError, "nothing was changed, try again"),
     (ChangedMeanwhileError, "nothing was changed, try again"),
     (SealError, "the store is damaged, restore it from a backup"),

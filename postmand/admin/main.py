@@ -47,6 +47,10 @@ _ACCOUNT: tuple[tuple[str, Command, str, tuple[_Option, ...]], ...] = (
         (
             ("--password-stdin", {**_FLAG, "help": _FIRST_LINE}),
             (
+                "--reopen",
+                {**_FLAG, "help": "give a name that was an account's to somebody new"},
+            ),
+            (
                 "--display-name",
                 {
                     "metavar": "TEXT",

@@ -14,11 +14,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from postmand.admin.accounts import octets
 from postmand.admin.call import Call
 from postmand.admin.keys import add_passphrase, node_keys
 from postmand.admin.terminal import CommandError, printable
 from postmand.internet import Listed
+from postmand.rules.sizes import octets
 from postmand.store.bodies import Bodies
 from postmand.store.database import connect
 from postmand.store.nodekey import NodeKey

@@ -25,7 +25,7 @@ from postmand.store.accounts import read_account
 from postmand.store.database import connect
 from postmand.store.nodekey import NodeKey
 from postmand.store.quotas import Ledger
-from postmand.store.registry import NoSuchAccountError
+from postmand.store.refusals import NoSuchAccountError
 
 
 @frozen(eq=False)

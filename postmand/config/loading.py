@@ -18,14 +18,14 @@ from cattrs.errors import (
 )
 
 from postmand.config.errors import ConfigError
-from postmand.config.sections import EXAMPLE, Config, Gateway, Pop3, Submission
+from postmand.config.sections import EXAMPLE, Config, Gateway, Pop3, Submission, Web
 
 _NAME = re.compile(r"[a-z0-9._-]+")
 
 
 def mail_host() -> Config:
-    """Return the built-in mail host: both servers on loopback, state in ./var."""
-    return Config(submission=Submission(), pop3=Pop3())
+    """Return the built-in mail host: servers and pages on loopback, state in ./var."""
+    return Config(submission=Submission(), pop3=Pop3(), web=Web())
 
 
 def load(path: str | None) -> Config:

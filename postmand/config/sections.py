@@ -6,11 +6,13 @@ Sizes are octets, times are seconds unless the name says otherwise.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from attrs import Factory, field, frozen
 
 from postmand.config import checks
+from postmand.config.fields import checked as _checked
+from postmand.config.fields import size as _size
+from postmand.config.outpost import Exchange, Exit, Link
 from postmand.config.places import leads_here_only
 
 BUILT_IN = "<built-in mail host>"
@@ -20,14 +22,6 @@ EXAMPLE = "example"
 
 # How biff may learn who is identified on IRC, in the order it asks in.
 METHODS = ("tags", "state", "whois", "acc", "status")
-
-
-def _size(default: int, low: int = 1, high: int = 2**40) -> Any:
-    return field(default=default, validator=checks.between(low, high))
-
-
-def _checked(default: Any, check: Any) -> Any:
-    return field(default=default, validator=check)
 
 
 @frozen
@@ -177,74 +171,6 @@ class Inbound:
     messages_per_hour: int = _size(1_000, 1)
     bytes_per_hour: int = _size(1_073_741_824, 65_536)
     questions_per_hour: int = _size(5_000, 1)
-
-
-@frozen
-class Exchange:
-    """A gateway's way in: SMTP for the Internet, and the seven steps (guide 7.6)."""
-
-    listen: tuple[str, ...] = field(default=("tcp:25",), validator=checks.endpoints)
-    host_name: str = field(default="mx.i2pmail.org", validator=checks.domain)
-    max_message_bytes: int = _size(33_388_608, 65_536)
-    max_recipients: int = _size(50, 1, 1_000)
-    connections: int = _size(2_000, 1, 1_000_000)
-    connections_per_peer: int = _size(20, 1, 1_000_000)
-    certificate: str = ""
-    private_key: str = ""
-    # What is done while the mail host can not be reached: "verify" or "seal".
-    inbound: str = field(default="verify", validator=checks.one_of("verify", "seal"))
-    sealed_messages: int = _size(10_000, 1)
-    sealed_bytes: int = _size(2_147_483_648, 65_536)
-    # The steps; each can be switched off.
-    session_sanity: bool = True
-    banner_seconds: float = field(default=2.0, validator=checks.between(0, 60))
-    sender_domain: bool = True
-    private_networks: bool = True
-    callout_domains: tuple[str, ...] = ()
-    blacklists: dict[str, int] = Factory(dict)
-    blacklist_weight: int = _size(2, 1, 1_000)
-    greylist: bool = True
-    greylist_seconds: int = _size(300, 1, 86_400)
-    greylist_days: int = _size(35, 1, 365)
-    known_good: tuple[str, ...] = ()
-    obey_dmarc: bool = True
-
-
-@frozen
-class Exit:
-    """A gateway's way out: to the servers of a recipient's domain."""
-
-    resolver: str = "127.0.0.1:53"
-    port: int = _size(25, 1, 65_535)
-    dane: bool = True
-    mta_sts: bool = True
-    memory_bytes: int = _size(67_108_864, 65_536)
-    connections: int = _size(100, 1, 10_000)
-    connections_per_domain: int = _size(4, 1, 100)
-    messages_per_domain_minute: int = _size(120, 1)
-    idle_seconds: float = field(default=30.0, validator=checks.between(0, 600))
-    reply_seconds: float = field(default=300.0, validator=checks.between(0.1, 7_200))
-    connect_seconds: float = field(default=30.0, validator=checks.between(0.1, 600))
-    # Networks that may be reached although they are private: for tests and demos.
-    allowed_networks: tuple[str, ...] = ()
-
-
-@frozen
-class Link:
-    """A gateway's end of the link to its mail host."""
-
-    listen: tuple[str, ...] = field(
-        default=("tcp:2526:interface=127.0.0.1",), validator=checks.endpoints
-    )
-    host: str = field(default="tcp:127.0.0.1:2527", validator=checks.client_endpoint)
-    host_pin: str = field(default="", validator=checks.pin)
-    host_key: str = ""
-    connections: int = _size(2, 1, 20)
-    questions_per_minute: int = _size(300, 1)
-
-    def __attrs_post_init__(self) -> None:
-        if not (self.host_pin or leads_here_only(self.host)):
-            raise ValueError("host_pin: is missing; postmanctl gateway pair writes it")
 
 
 @frozen
@@ -432,4 +358,5 @@ class Config:
     @property
     def needs_node_key(self) -> bool:
         """Whether anything is kept that only the node's key opens."""
-        return bool(self.gateways) or self.biff is not None
+        others = self.web, self.biff
+        return bool(self.gateways) or any(one is not None for one in others)

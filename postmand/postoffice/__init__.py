@@ -4,7 +4,8 @@ This package decides nothing about addresses, headers or storage: it calls those
 """
 
 from postmand.postoffice.allowance import Allowance
-from postmand.postoffice.desks import QuotaDesk, StampCounter
+from postmand.postoffice.checkdesk import CheckDesk
+from postmand.postoffice.desks import QuotaDesk, StampCounter, Stationery
 from postmand.postoffice.maildrop import Maildrop, restored_growth
 from postmand.postoffice.office import Abroad, OfficeSettings, PostOffice
 from postmand.postoffice.release import Release, ReleaseSettings
@@ -13,6 +14,7 @@ from postmand.postoffice.submitter import Submitter
 __all__ = [
     "Abroad",
     "Allowance",
+    "CheckDesk",
     "Maildrop",
     "OfficeSettings",
     "PostOffice",
@@ -20,6 +22,7 @@ __all__ = [
     "Release",
     "ReleaseSettings",
     "StampCounter",
+    "Stationery",
     "Submitter",
     "restored_growth",
 ]

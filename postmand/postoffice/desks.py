@@ -6,25 +6,41 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from postmand.interfaces import Credential
 from postmand.internet import IQuotas, PurchaseError, StampSpentError, Standing
 from postmand.message.address import Address, Mailbox
 from postmand.message.answers import letter
+from postmand.message.disclosure import Spoken
 from postmand.message.encoded import decode_words
 from postmand.message.restamp import utc_date
-from postmand.message.sanitizer import Draft
+from postmand.message.sanitizer import Draft, Identity, Washed
 from postmand.rules import hashcash, quota
 
 if TYPE_CHECKING:
     from random import Random
 
-Answer = Callable[[Credential, Draft, bytes], Awaitable[tuple[bytes, bytes]]]
-"""Answers a member's message, whose given-out id is the last argument.
 
-Fires with the answer's header block and body.
-"""
+@frozen
+class Question:
+    """A member's message to a desk: as it came, and as it was washed.
+
+    `given_out` is the id given out for it. `raw` returns the message itself; it may
+    block for the disk.
+    """
+
+    credential: Credential
+    draft: Draft = field(repr=False)
+    given_out: bytes
+    identity: Identity
+    washed: Washed = field(repr=False)
+    spoken: Spoken = field(repr=False)
+    raw: Callable[[], bytes] = field(repr=False)
+
+
+Answer = Callable[[Question], Awaitable[tuple[bytes, bytes]]]
+"""Answers a member's message; fires with the answer's header block and body."""
 
 # A stamp holds no space; a client may have folded the subject it stands in.
 _STAMP = re.compile(r"[0-9]+:[0-9]+:[!-~]+")
@@ -60,6 +76,31 @@ class StampCounter:
 
 
 @frozen
+class Stationery:
+    """What the desks write their answers on."""
+
+    mail_domain: bytes
+    seconds: Callable[[], float]
+    random: Random
+
+    def answer(
+        self, question: Question, desk: bytes, subject: str, text: str
+    ) -> tuple[bytes, bytes]:
+        """Return the header block and the body of a desk's answer, in the thread."""
+        name = question.credential.name.encode()
+        domain = self.mail_domain
+        return letter(
+            Mailbox("", Address(name, domain)),
+            subject,
+            text,
+            sender=Mailbox("", Address(desk, domain)),
+            date=utc_date(int(self.seconds())),
+            message_id=b"<%032x@%s>" % (self.random.getrandbits(128), domain),
+            in_reply_to=question.given_out,
+        )
+
+
+@frozen
 class QuotaDesk:
     """quota@: takes a stamp in the subject, and tells what is left."""
 
@@ -67,27 +108,16 @@ class QuotaDesk:
     counter: StampCounter
     rules: quota.Rules
     least_bits: int | None
-    mail_domain: bytes
-    seconds: Callable[[], float]
-    random: Random
+    stationery: Stationery
 
-    async def answer(
-        self, credential: Credential, draft: Draft, given_out: bytes
-    ) -> tuple[bytes, bytes]:
+    async def answer(self, question: Question) -> tuple[bytes, bytes]:
         """Buy if there is a stamp; answer in words either way (see Answer)."""
-        subject, text = await self._told(credential, _stamp(draft))
-        now = int(self.seconds())
+        credential = question.credential
+        subject, text = await self._told(credential, _stamp(question.draft))
+        now = int(self.stationery.seconds())
         standing = await self.quotas.standing(credential.account, now)
         text += "\n\n" + self._account(credential, standing, now)
-        return letter(
-            Mailbox("", Address(credential.name.encode(), self.mail_domain)),
-            subject,
-            text,
-            sender=Mailbox("", Address(b"quota", self.mail_domain)),
-            date=utc_date(now),
-            message_id=b"<%032x@%s>" % (self.random.getrandbits(128), self.mail_domain),
-            in_reply_to=given_out,
-        )
+        return self.stationery.answer(question, b"quota", subject, text)
 
     async def _told(
         self, credential: Credential, stamp: bytes | None
@@ -110,7 +140,8 @@ class QuotaDesk:
             until = utc_date(standing.until).decode()
             lines.append(f"Left of what was bought, until {until}: {standing.bought}.")
         if self.least_bits is not None:
-            resource = hashcash.resource(credential.name, self.mail_domain.decode())
+            domain = self.stationery.mail_domain.decode()
+            resource = hashcash.resource(credential.name, domain)
             lines += [
                 "",
                 "To buy more, send a stamp in the subject of a mail to this address.",

@@ -30,6 +30,7 @@ from postmand.interfaces import (
 )
 from postmand.internet import Desk, Outbound
 from postmand.message.address import Address
+from postmand.message.disclosure import Spoken
 from postmand.message.restamp import compose, utc_date
 from postmand.message.sanitizer import (
     Draft,
@@ -41,6 +42,7 @@ from postmand.message.sanitizer import (
     wash,
 )
 from postmand.message.trace import received, return_path
+from postmand.postoffice.desks import Question
 from postmand.queue.room import Room
 from postmand.queue.spool import Spool
 from postmand.rules import delay
@@ -77,10 +79,11 @@ STORE_BUSY = Verdict(
     "store-busy", 452, "4.3.1", "The server can not store it now; try again later"
 )
 
+_SILENT = Spoken()
 # A message and its washed form: so many times its size.
 _WASHING = 3
 # What a desk's answer may take of its reader's mailbox, in octets.
-_ANSWER = 8_192
+_ANSWER = 16_384
 # How many members' names and addresses are kept ready.
 _IDENTITIES = 1_024
 
@@ -117,7 +120,6 @@ class Abroad:
     allowance: Allowance
     delays: Delays
     now: Callable[[], int]
-    desks: Mapping[str, Answer]
 
 
 @frozen
@@ -162,12 +164,14 @@ class PostOffice:
         random: Random,
         in_thread: Callable[..., Deferred[Any]],
         abroad: Abroad | None = None,
+        desks: Mapping[str, Answer] | None = None,
     ) -> None:
         self.settings = settings
         self.accounts = accounts
         self.mailboxes = mailboxes
         self.threads = threads
         self.abroad = abroad
+        self.desks = desks or {}
         self._seconds = seconds
         self._random = random
         self._identity = lru_cache(_IDENTITIES)(self._make_identity)
@@ -182,7 +186,7 @@ class PostOffice:
         route = self.settings.routing.route(address.local, address.domain)
         if isinstance(route, Verdict | Internet):
             return route
-        if self.abroad is not None and route.name in self.abroad.desks:
+        if route.name in self.desks:
             return Desk(route.name)
         found = await self.accounts.recipient(route.name)
         if found is None:
@@ -217,11 +221,16 @@ class PostOffice:
         return credential if holds else None
 
     async def accept(
-        self, member: Member, recipients: Iterable[Accepted], spool: Spool
+        self,
+        member: Member,
+        recipients: Iterable[Accepted],
+        spool: Spool,
+        spoken: Spoken = _SILENT,
     ) -> Verdict | None:
         """Wash the message and keep a copy for each recipient, once.
 
         None means that all copies are on disk. A Verdict means that none is kept.
+        What the client had `spoken` is for a desk's answer alone.
         """
         addressed = _Addressed.of(tuple(recipients))
         if spool.size * addressed.copies > self.settings.copies_bytes:
@@ -229,10 +238,10 @@ class PostOffice:
         small = spool.size <= self.settings.inline_bytes and not spool.on_disk
         try:
             if small:
-                await self._keep(member, addressed, spool, _at_once)
+                await self._keep(member, addressed, spool, spoken, _at_once)
             else:
                 async with self._large.of(_WASHING * spool.size):
-                    await self._keep(member, addressed, spool, self._in_thread)
+                    await self._keep(member, addressed, spool, spoken, self._in_thread)
         except _REFUSALS as error:
             return self._verdict(error)
         return None
@@ -242,6 +251,7 @@ class PostOffice:
         member: Member,
         addressed: _Addressed,
         spool: Spool,
+        spoken: Spoken,
         run: Callable[..., Awaitable[Any]],
     ) -> None:
         """Read, wash, name, seal: `run` calls what is heavy, here or in a thread."""
@@ -268,7 +278,10 @@ class PostOffice:
         )
         # Desks first: after the one transaction nothing may be refused any more.
         for name in addressed.desks:
-            copies.append(await self._ask(name, credential, draft, given_out))
+            question = Question(
+                credential, draft, given_out, identity, washed, spoken, spool.read
+            )
+            copies.append(await self._ask(name, question))
         await self.mailboxes.deliver(copies, remember, outgoing, spending)
 
     def _copies(
@@ -327,17 +340,14 @@ class PostOffice:
         now = int(self._seconds())
         return Spending(credential.account, credential.created_day, recipients, now)
 
-    async def _ask(
-        self, desk: str, credential: Credential, draft: Draft, given_out: bytes
-    ) -> Copy:
+    async def _ask(self, desk: str, question: Question) -> Copy:
         """Have a desk answer into the member's own mailbox, if that has room."""
-        recipient = await self.accounts.recipient(credential.name)
+        recipient = await self.accounts.recipient(question.credential.name)
         if recipient is None:
             raise RefusedError(LOGIN_OVER)
         if recipient.free < _ANSWER:
             raise RefusedError(MAILBOX_FULL)
-        answer = self._way_out().desks[desk]
-        header, body = await answer(credential, draft, given_out)
+        header, body = await self.desks[desk](question)
         return Copy(recipient, header, [body])
 
     def _way_out(self) -> Abroad:

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from postmand.interfaces import Member
 from postmand.internet import Outbound
 from postmand.message.address import Address
+from postmand.message.disclosure import Spoken
 from postmand.postoffice.office import LOGIN_OVER, Accepted, PostOffice
 from postmand.queue.spool import Spool
 from postmand.rules.routing import NO_INTERNET, Internet
 from postmand.rules.verdict import Verdict
+
+_SILENT = Spoken()
 
 
 class Submitter:
@@ -57,11 +60,11 @@ class Submitter:
         return self._reserved.setdefault(address.lower(), Outbound(address, left))
 
     async def accept(
-        self, recipients: Iterable[Accepted], spool: Spool
+        self, recipients: Iterable[Accepted], spool: Spool, spoken: Spoken = _SILENT
     ) -> Verdict | None:
         """Wash and keep the message, if the login still holds."""
         try:
-            verdict = await self._office.accept(self._member, recipients, spool)
+            verdict = await self._office.accept(self._member, recipients, spool, spoken)
         except BaseException:
             self.dropped()
             raise

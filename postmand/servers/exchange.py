@@ -18,9 +18,10 @@ from postmand.message.address import Address
 from postmand.queue.spool import Spool
 from postmand.rules.facts import Facts, Session
 from postmand.rules.inbound import BARE_NEWLINE, EARLY_TALKER, PIPELINED_EARLY, judge
+from postmand.rules.peers import peer_key
 from postmand.rules.verdict import Verdict
 from postmand.servers.dialogue import Running
-from postmand.servers.factory import DialogueFactory, peer_key
+from postmand.servers.factory import DialogueFactory
 from postmand.servers.reception import Origin, Reception, link_is_away, verdict_of
 from postmand.servers.smtp import BAD_ADDRESS, ESMTP, Transaction
 from postmand.servers.starttls import ServerTls, UnderTls

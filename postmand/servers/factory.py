@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import Factory
 
+from postmand.rules.peers import Seats, peer_key
 from postmand.servers.dialogue import Dialogue
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ class DialogueFactory(Factory):
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._open = 0
-        self._peers: Counter[str] = Counter()
+        self._seats = Seats(limits.connections, limits.connections_per_peer)
 
     def session(self, peer: str) -> Dialogue:
         """Make a session. `peer` tells one peer from another and is never written."""
@@ -40,29 +39,9 @@ class DialogueFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Dialogue | None:
         """Make a session, or none: then the connection is closed at once."""
         peer = self.key(addr)
-        if (
-            self._open >= self.limits.connections
-            or self._peers[peer] >= self.limits.connections_per_peer
-        ):
+        if not self._seats.take(peer):
             return None
-        self._open += 1
-        self._peers[peer] += 1
         session = self.session(peer)
         session.factory = self
-        session.on_end = partial(self._ended, peer)
+        session.on_end = partial(self._seats.leave, peer)
         return session
-
-    def _ended(self, peer: str) -> None:
-        self._open -= 1
-        self._peers[peer] -= 1
-        if not self._peers[peer]:
-            del self._peers[peer]
-
-
-def peer_key(address: IAddress | None) -> str:
-    """Return what tells one peer from another: kept in memory, never written.
-
-    Through I2P it is a unique-local 127.x address or the destination; behind one shared
-    tunnel all peers have the same.
-    """
-    return str(getattr(address, "destination", None) or getattr(address, "host", ""))

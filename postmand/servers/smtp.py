@@ -179,6 +179,16 @@ class ESMTP(Dialogue, Generic[Accepted]):
         answer: Callable[[bytes], Answer] = getattr(self, name)
         return answer(argument.strip())
 
+    @property
+    def awaiting(self) -> bool:
+        """Whether the next line is an answer to a challenge, and no command."""
+        return self._next is not None
+
+    @property
+    def waits_behind(self) -> bool:
+        """Whether the peer has sent more than the line that is carried out."""
+        return bool(self._buffer)
+
     def then(self, waiting: Callable[[bytes], Answer]) -> None:
         """Hand the next line to `waiting` instead of to a verb."""
         self._next = waiting

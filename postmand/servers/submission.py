@@ -10,11 +10,13 @@ from zope.interface import Interface
 from postmand.interfaces import Recipient
 from postmand.internet import Desk, Outbound
 from postmand.message.address import Address
+from postmand.message.disclosure import Spoken
 from postmand.queue.spool import Spool
 from postmand.rules.verdict import Verdict
 from postmand.servers import sasl
 from postmand.servers.cred import Gate, LoginBusyError, WrongLoginError
 from postmand.servers.factory import DialogueFactory
+from postmand.servers.overheard import Overheard
 from postmand.servers.smtp import ESMTP, Answer, Transaction
 
 if TYPE_CHECKING:
@@ -52,8 +54,13 @@ class ISubmitter(Interface):
         One on the Internet is reserved of the member's quota.
         """
 
-    async def accept(recipients: Iterable[Accepted], spool: Spool) -> Verdict | None:
-        """Wash and keep the message; None means: on disk for all recipients."""
+    async def accept(
+        recipients: Iterable[Accepted], spool: Spool, spoken: Spoken
+    ) -> Verdict | None:
+        """Wash and keep the message; None means: on disk for all recipients.
+
+        `spoken` is for a desk that tells the member of it, and is not kept.
+        """
 
     def dropped() -> None:
         """Give back what was reserved: the transaction ended without a message."""
@@ -88,6 +95,7 @@ class SubmissionServer(ESMTP[Accepted]):
         self._peer = peer
         self._member: ISubmitter | None = None
         self._failures = 0
+        self._overheard = Overheard()
 
     def extensions(self) -> list[bytes]:
         """AUTH, beside what every server of ours announces."""
@@ -118,7 +126,9 @@ class SubmissionServer(ESMTP[Accepted]):
         """Ask the member's avatar."""
         if self._member is None:
             return LOGIN_FIRST
-        return await self._member.accept(transaction.recipients, spool)
+        return await self._member.accept(
+            transaction.recipients, spool, self._overheard.spoken()
+        )
 
     def dropped(self) -> None:
         """Tell the member's avatar."""
@@ -135,6 +145,13 @@ class SubmissionServer(ESMTP[Accepted]):
         """Let go of the member's keys, too."""
         super().gone()
         self._member = None
+        self._overheard = Overheard()
+
+    def command(self, line: bytes) -> Answer:
+        """Note what the client tells of itself on the way to the command."""
+        if not self.awaiting:
+            self._overheard.command(line, more=self.waits_behind)
+        return super().command(line)
 
     # AUTH (RFC 4954).
 
@@ -206,6 +223,7 @@ class SubmissionServer(ESMTP[Accepted]):
             if self.lost:
                 return
             self._member = member
+            self._overheard.authzid = login.authzid
             self.fine()
             self.admit(self.limits.command_seconds)
             self.reply(235, "2.7.0", "Authentication successful")

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -15,7 +16,7 @@ from twisted.internet.defer import Deferred
 from postmand.interfaces import IAccounts, IKeyring, IMailboxes, IThreads
 from postmand.internet import IQueue
 from postmand.rules import hashcash, quota
-from postmand.store import queue_rows
+from postmand.store import closed_names, queue_rows
 from postmand.store.accounts import Accounts
 from postmand.store.bodies import Bodies
 from postmand.store.crew import Crew
@@ -25,14 +26,17 @@ from postmand.store.database import (
     make_directory,
     make_engine,
 )
+from postmand.store.dossier import Dossier
 from postmand.store.inbox import StartThread, start_thread
 from postmand.store.keyring import Keyring
 from postmand.store.mailboxes import Mailboxes, Outgate
 from postmand.store.nodekey import NodeKey
 from postmand.store.passwords import Cost
+from postmand.store.published import Published
 from postmand.store.queue import Queue
 from postmand.store.queue_intake import Backlog
 from postmand.store.quotas import Ledger, Quotas
+from postmand.store.recovering import RecoveryKeyring
 from postmand.store.registry import Registry
 from postmand.store.rows import Changes
 from postmand.store.settings import Settings
@@ -72,16 +76,20 @@ class Store:
     quotas: Quotas | None
     watches: Watches | None
     tokens: Tokens | None
+    published: Published
+    dossier: Dossier
+    recovery: RecoveryKeyring
     _writer: Writer
     _today: Callable[[], int]
     _closing: ExitStack = field(repr=False)
 
     def forget(self) -> Deferred[None]:
-        """Forget what has expired: given-out ids, stamps. To be called each day."""
+        """Forget what has expired: ids, stamps, closed names. To be called each day."""
         return Deferred.fromCoroutine(self._forget(self._today()))
 
     async def _forget(self, today: int) -> None:
         await self._writer.submit(Job(lambda: Changes(forget_before=today)))
+        await self._writer.change(partial(closed_names.forget, today=today))
         if self.quotas is not None:
             await self.quotas.forget(today)
 
@@ -179,6 +187,14 @@ class _Rooms:
             quotas=quotas,
             watches=watches,
             tokens=tokens,
+            published=Published(writer, lookups),
+            dossier=Dossier(
+                boxes,
+                limit,
+                quotas.ledger if quotas else None,
+                watches.roll if watches else None,
+            ),
+            recovery=RecoveryKeyring(self.path),
             writer=writer,
             today=self._today,
             closing=self.undo.pop_all(),

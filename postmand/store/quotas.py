@@ -77,12 +77,12 @@ class Ledger:
         self, connection: sqlite3.Connection, account: int, now: float
     ) -> Standing:
         """Return the account's standing as it is on the day of `now`."""
-        return quota.on_day(self._read(connection, account), now)
+        return quota.on_day(self.read(connection, account), now)
 
     def charge(self, connection: sqlite3.Connection, spending: Spending) -> Standing:
         """Take what a message costs; QuotaSpentError if that is not left."""
         standing = quota.charge(
-            self._read(connection, spending.account),
+            self.read(connection, spending.account),
             self.rules,
             spending.created_day,
             spending.recipients,
@@ -108,12 +108,12 @@ class Ledger:
         if self.is_spent(connection, stamp):
             raise StampSpentError("this stamp has bought something already")
         standing = self.offer(connection, account, bits, now)
-        connection.execute(_MARK, (self._stamp_tag(stamp), expires_day))
+        connection.execute(_MARK, (self.stamp_tag(stamp), expires_day))
         return self._keep(connection, account, standing)
 
     def is_spent(self, connection: sqlite3.Connection, stamp: bytes) -> bool:
         """Tell whether the stamp has bought something."""
-        found = connection.execute(_IS_SPENT, (self._stamp_tag(stamp),))
+        found = connection.execute(_IS_SPENT, (self.stamp_tag(stamp),))
         return found.fetchone() is not None
 
     def offer(
@@ -127,25 +127,28 @@ class Ledger:
             recipients = self.prices.recipients(bits)
         except StampError as error:
             raise PurchaseError(error.text) from error
-        return quota.buy(self._read(connection, account), self.rules, recipients, now)
+        return quota.buy(self.read(connection, account), self.rules, recipients, now)
 
     def grant(
         self, connection: sqlite3.Connection, account: int, recipients: int, now: float
     ) -> Standing:
         """Add recipients to what is left (see rules.quota.grant)."""
-        standing = self._read(connection, account)
+        standing = self.read(connection, account)
         return self._keep(
             connection, account, quota.grant(standing, self.rules, recipients, now)
         )
 
-    def _stamp_tag(self, stamp: bytes) -> bytes:
+    def stamp_tag(self, stamp: bytes) -> bytes:
+        """Return what a stamp is marked by once it is spent."""
         return self._key.tag(b"stamp", stamp)
 
-    def _tag(self, account: int) -> bytes:
+    def tag(self, account: int) -> bytes:
+        """Return what an account's row is found by."""
         return self._key.tag(b"standing", account.to_bytes(8, "big"))
 
-    def _read(self, connection: sqlite3.Connection, account: int) -> Standing:
-        tag = self._tag(account)
+    def read(self, connection: sqlite3.Connection, account: int) -> Standing:
+        """Return the standing as its row has it, whatever the day is."""
+        tag = self.tag(account)
         row = connection.execute(_READ, (tag,)).fetchone()
         if row is None:
             return Standing()
@@ -154,7 +157,7 @@ class Ledger:
     def _keep(
         self, connection: sqlite3.Connection, account: int, standing: Standing
     ) -> Standing:
-        tag = self._tag(account)
+        tag = self.tag(account)
         sealed = self._key.seal(
             _STANDING.pack(
                 standing.day,

@@ -16,10 +16,14 @@ from typing import Any
 from attrs import field, frozen
 from nacl import bindings
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from postmand.config import DELAYS
+from postmand.interfaces import Member
+from postmand.membership import Visitor
 from postmand.rules.names import check_display_name, check_name
+from postmand.store import closed_names
+from postmand.store.admission import Payment, check_free, spend
 from postmand.store.bodies import Bodies
 from postmand.store.database import busy_named
 from postmand.store.passwords import (
@@ -33,28 +37,13 @@ from postmand.store.passwords import (
     wrap,
 )
 from postmand.store.recovery import new_code, print_code, read_code
-from postmand.store.schema import accounts, messages, watches
+from postmand.store.refusals import (
+    ChangedMeanwhileError,
+    NoSuchAccountError,
+    WrongSecretError,
+)
+from postmand.store.schema import accounts, messages, public_keys, watches
 from postmand.store.stamp import Stamp
-
-
-class RegistryError(Exception):
-    """A change that was not made; the text says why, in words for the operator."""
-
-
-class NoSuchAccountError(RegistryError):
-    """There is no account of this name."""
-
-
-class AccountExistsError(RegistryError):
-    """There is an account of this name already."""
-
-
-class WrongSecretError(RegistryError):
-    """The password, or the recovery code, does not open the account."""
-
-
-class ChangedMeanwhileError(RegistryError):
-    """Another hand changed the account at the same time: try again."""
 
 
 @frozen
@@ -99,18 +88,30 @@ class Registry:
     cost: Cost
 
     def add(
-        self, name: str, password: bytes, *, day: int, display_name: str = ""
+        self,
+        name: str,
+        password: bytes,
+        *,
+        day: int,
+        display_name: str = "",
+        reopen: bool = False,
+        payment: Payment | None = None,
     ) -> str:
         """Make an account and return its recovery code, which is kept nowhere.
 
-        `day` is today, in days since 1970-01-01 UTC. Raises BadNameError,
-        BadPasswordError or AccountExistsError.
+        `day` is today, in days since 1970-01-01 UTC. With `reopen` a closed name may be
+        had. A `payment` is spent in the same transaction: on an error it is not. Raises
+        BadNameError, BadPasswordError, AccountExistsError, NameClosedError or
+        StampUsedError.
         """
         check_name(name)
         check_display_name(display_name)
+        check_password(password)
+        with self._reading() as reading:
+            # What is refused anyway costs no Argon2id; it is looked at again below.
+            check_free(reading, name, day, payment, reopen=reopen)
         account = secrets.randbits(63)
         public_key, secret_key = bindings.crypto_box_keypair()
-        wrapped = self._by_password(account, secret_key, check_password(password))
         code, recovery = _by_new_code(account, secret_key)
         row = insert(accounts).values(
             id=account,
@@ -121,15 +122,21 @@ class Registry:
             version=1,
             public_key=public_key,
             used_bytes=0,
-            **wrapped,
+            **self._by_password(account, secret_key, password),
             **recovery,
         )
-        try:
-            with self._writing() as connection:
-                connection.execute(row)
-        except IntegrityError as error:
-            raise AccountExistsError(f"there is an account {name} already") from error
+        with self._writing() as connection:
+            check_free(connection, name, day, payment, reopen=reopen)
+            closed_names.reopen(connection, name)
+            if payment is not None:
+                spend(connection, payment)
+            connection.execute(row)
         return code
+
+    def is_closed(self, name: str, day: int) -> bool:
+        """Tell whether the name of an account that is gone is closed on that day."""
+        with self._reading() as connection:
+            return closed_names.is_closed(connection, name, day)
 
     def accounts(self) -> Sequence[Account]:
         """Return all accounts, by name."""
@@ -181,27 +188,61 @@ class Registry:
         )
         if secret_key is None:
             raise WrongSecretError(f"this is not the recovery code of {name}")
-        next_code, recovery = _by_new_code(row.id, secret_key)
-        wrapped = self._by_password(row.id, secret_key, new)
-        self._change(row, wrapped | recovery)
-        return next_code
+        return self._recovered(row, secret_key, new)
 
-    def set_display_name(self, name: str, display_name: str) -> None:
-        """Set the name beside the address, empty for none; may raise BadNameError."""
+    def change_password(self, member: Member, new: bytes) -> Visitor:
+        """Wrap an opened account's key under a new password; return its new version.
+
+        Raises BadPasswordError, NoSuchAccountError, or ChangedMeanwhileError where the
+        account is not as `member` was opened.
+        """
+        check_password(new)
+        row = self._row(member.name, visitor_of(member))
+        return self._change(row, self._by_password(row.id, member.secret_key, new))
+
+    def recovered(self, member: Member, new: bytes) -> str:
+        """Set a password of an account that its recovery code opened; a new code.
+
+        Raises as change_password does.
+        """
+        check_password(new)
+        row = self._row(member.name, visitor_of(member))
+        return self._recovered(row, member.secret_key, new)
+
+    def new_recovery(self, member: Member) -> tuple[Visitor, str]:
+        """Make a new recovery code for an opened account; the old one is void.
+
+        Returns the account in its new version, and the code. Raises
+        NoSuchAccountError or ChangedMeanwhileError.
+        """
+        row = self._row(member.name, visitor_of(member))
+        code, recovery = _by_new_code(row.id, member.secret_key)
+        return self._change(row, recovery), code
+
+    def set_display_name(
+        self, name: str, display_name: str, at: Visitor | None = None
+    ) -> Visitor:
+        """Set the name beside the address, empty for none; may raise BadNameError.
+
+        With `at` the account must be that one in that version, or it raises
+        ChangedMeanwhileError. Returns the account in its new version.
+        """
         check_display_name(display_name)
-        self._change(self._row(name), {"display_name": display_name})
+        return self._change(self._row(name, at), {"display_name": display_name})
 
-    def set_delay(self, name: str, delay: str) -> None:
+    def set_delay(self, name: str, delay: str, at: Visitor | None = None) -> None:
         """Set when mail for the Internet leaves: one of DELAYS, "" for the default.
 
         Sessions that are open stay so, and what is sent in them from now on leaves by
-        the new choice. Raises NoSuchAccountError; ValueError for another delay.
+        the new choice. Raises NoSuchAccountError, with `at` ChangedMeanwhileError;
+        ValueError for another delay.
         """
         if delay not in ("", *DELAYS):
             raise ValueError("a delay must be one of DELAYS, or empty")
+        row = self._row(name, at)
         with self._writing() as connection:
             changed = connection.execute(
-                update(accounts).where(accounts.c.name == name).values(delay=delay)
+                update(accounts).where(accounts.c.id == row.id).values(delay=delay)
             )
         if changed.rowcount != 1:
             raise _nobody(name)
@@ -214,17 +255,32 @@ class Registry:
         """Open a disabled account again."""
         self._change(self._row(name), {"disabled": 0})
 
-    def remove(self, name: str) -> None:
-        """Remove an account with its messages and watches; the name is free again."""
-        row = self._row(name)
+    def remove(
+        self, name: str, at: Visitor | None = None, closed_until: int | None = None
+    ) -> None:
+        """Remove an account with its messages, watches and published key.
+
+        Its name stays closed up to and with the day `closed_until`, or is free at once.
+        With `at` the account must be that one in that version; ChangedMeanwhileError.
+        """
+        row = self._row(name, at)
         mine = messages.c.account == row.id
         with self._writing() as connection:
             files = connection.scalars(
                 select(messages.c.file).where(mine, messages.c.file.is_not(None))
             ).all()
             connection.execute(delete(messages).where(mine))
-            connection.execute(delete(watches).where(watches.c.account == row.id))
-            connection.execute(delete(accounts).where(accounts.c.id == row.id))
+            for table in (watches, public_keys):
+                connection.execute(delete(table).where(table.c.account == row.id))
+            gone = connection.execute(
+                delete(accounts).where(
+                    accounts.c.id == row.id, accounts.c.version == row.version
+                )
+            )
+            if gone.rowcount != 1:
+                raise ChangedMeanwhileError(f"{name} was changed by another hand")
+            if closed_until is not None:
+                closed_names.close(connection, name, closed_until)
         self._bodies.remove(files)
 
     @contextmanager
@@ -259,16 +315,18 @@ class Registry:
             connection.exec_driver_sql("PRAGMA busy_timeout=500")
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _row(self, name: str) -> Row[Any]:
+    def _row(self, name: str, at: Visitor | None = None) -> Row[Any]:
         with self._reading() as connection:
             row = connection.execute(
                 select(accounts).where(accounts.c.name == name)
             ).one_or_none()
         if row is None:
             raise _nobody(name)
+        if at is not None and (row.id, row.version) != (at.account, at.version):
+            raise ChangedMeanwhileError(f"{name} was changed by another hand")
         return row
 
-    def _change(self, row: Row[Any], values: Mapping[str, Any]) -> None:
+    def _change(self, row: Row[Any], values: Mapping[str, Any]) -> Visitor:
         with self._writing() as connection:
             changed = connection.execute(
                 update(accounts)
@@ -277,6 +335,12 @@ class Registry:
             )
         if changed.rowcount != 1:
             raise ChangedMeanwhileError(f"{row.name} was changed by another hand")
+        return Visitor(row.id, row.name, row.version + 1)
+
+    def _recovered(self, row: Row[Any], secret_key: bytes, new: bytes) -> str:
+        code, recovery = _by_new_code(row.id, secret_key)
+        self._change(row, self._by_password(row.id, secret_key, new) | recovery)
+        return code
 
     def _by_password(
         self, account: int, secret_key: bytes, password: bytes
@@ -290,6 +354,11 @@ class Registry:
             "verifier": wrapped.verifier,
             "wrapped_key": wrapped.key,
         }
+
+
+def visitor_of(member: Member) -> Visitor:
+    """Return an opened account, in the version in which it was opened."""
+    return Visitor(member.account, member.name, member.version)
 
 
 def _nobody(name: str) -> NoSuchAccountError:

@@ -307,8 +307,8 @@ stamps = Table(
     "stamps",
     metadata,
     _tag(
-        "A keyed hash of a stamp that bought something, or of a one-time token that "
-        "was used; the key is the node's."
+        "A keyed hash of a stamp that was spent, or of a one-time token that was used; "
+        "the key is the node's."
     ),
     _expires_day(),
     sqlite_with_rowid=False,
@@ -342,6 +342,46 @@ watches = Table(
     sqlite_strict=True,
 )
 Index("watches_by_account", watches.c.account)
+
+# What members publish for all to see.
+public_keys = Table(
+    "public_keys",
+    metadata,
+    Column(
+        "account",
+        WIDE,
+        ForeignKey("accounts.id"),
+        primary_key=True,
+        autoincrement=False,
+        comment="The account whose key this is.",
+    ),
+    Column(
+        "wkd_hash",
+        Text,
+        nullable=False,
+        unique=True,
+        comment="The SHA-1 of the account's name, as a Web Key Directory asks for it.",
+    ),
+    Column(
+        "fingerprint",
+        Text,
+        nullable=False,
+        comment="The fingerprint of the key, in hexadecimal.",
+    ),
+    _octets("certificate", "The OpenPGP certificate, stripped to the account's own."),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+closed_names = Table(
+    "closed_names",
+    metadata,
+    _tag("A hash of the name of an account that was removed; names can be tried."),
+    _expires_day(),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+Index("closed_names_by_day", closed_names.c.expires_day)
 
 node_keys = Table(
     "node_keys",

@@ -132,6 +132,14 @@ class Roll:
             for row in [self._opened(*columns)]
         ]
 
+    def about(
+        self, connection: sqlite3.Connection, account: int
+    ) -> list[tuple[bool, int]]:
+        """Return (waiting, day mail last came, 0 for none) of an account's rows."""
+        found = connection.execute(_OF_ACCOUNT, (account, 0))
+        rows = [self._opened(*columns) for columns in found]
+        return sorted((row.waiting, row.day) for row in rows)
+
     def add(self, connection: sqlite3.Connection, tag: bytes, account: int) -> bool:
         """Let a nick watch an account (see IWatches)."""
         if connection.execute(_OPEN, (account, 0)).fetchone() is None:

@@ -2,12 +2,13 @@
 
 What Twisted's classes do by themselves and these do not: write a log of requests, tell
 the clock (Date) and the software (Server), keep a long body in an unsealed file, wait
-for ever on one that drips, read multipart forms.
+for ever on one that drips, read multipart forms, answer what they refuse with a bare
+line.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
+from postmand.rules.peers import Seats, peer_key
 from postmand.web.secrecy import ALWAYS
+from postmand.web.targets import is_ours, origin_form
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall
@@ -27,17 +30,28 @@ if TYPE_CHECKING:
 
 _METHODS = frozenset({b"GET", b"HEAD", b"POST"})
 _FORM = b"application/x-www-form-urlencoded"
-# What the I2P HTTP tunnel tells of the visitor: dropped before anything sees it.
-_TELLTALE = (b"x-i2p-", b"x-forwarded-", b"forwarded", b"via")
+# All that is looked at. What else a browser or a tunnel tells (User-Agent,
+# Accept-Language, X-I2P-DestHash) is dropped before anything sees it.
+_WANTED = frozenset(
+    {
+        b"accept-encoding",
+        b"connection",
+        b"content-length",
+        b"content-type",
+        b"cookie",
+        b"expect",
+        b"host",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+    }
+)
 _HEADER_BYTES = 16_384
 _HEADERS = 100
-_WORDS = {
-    400: b"Bad Request",
-    405: b"Method Not Allowed",
-    413: b"Content Too Large",
-    415: b"Unsupported Media Type",
-    421: b"Misdirected Request",
-}
+# A length of more digits is no form's; int() itself refuses thousands of them.
+_LENGTH_DIGITS = 15
+# So long a refused visitor may go on sending: a connection that is closed with octets
+# unread is reset, and the words with it (RFC 9112 9.6).
+_LINGER_SECONDS = 5.0
 
 
 class PageRequest(Request):
@@ -59,23 +73,29 @@ class PageRequest(Request):
         """Return the status that refuses this request, or 0."""
         headers = self.requestHeaders
         for name, _ in list(headers.getAllRawHeaders()):
-            if name.lower().startswith(_TELLTALE):
+            if name.lower() not in _WANTED:
                 headers.removeHeader(name)
-        settings = self.channel.site.settings
-        if self.channel.method not in _METHODS:
+        channel, settings = self.channel, self.channel.site.settings
+        hosts = headers.getRawHeaders(b"host", ())
+        if channel.method not in _METHODS:
             return 405
-        if not _is_ours(headers.getRawHeaders(b"host", ()), settings.hosts):
+        if len(hosts) != 1 or not is_ours(hosts[0], settings.hosts):
             return 421
+        if not channel.take_path(settings.hosts):
+            return 400
         if length is not None and length > settings.max_form_bytes:
             return 413
-        kind = headers.getRawHeaders(b"content-type", (b"",))[0]
-        posted = self.channel.method == b"POST" and length != 0
-        if posted and kind.partition(b";")[0].strip().lower() != _FORM:
-            return 415
-        return 0
+        return 0 if length == 0 or self._is_form() else 415
+
+    def _is_form(self) -> bool:
+        kinds = self.requestHeaders.getRawHeaders(b"content-type", ())
+        kind = kinds[0].partition(b";")[0].strip().lower() if len(kinds) == 1 else b""
+        return bool(self.channel.method == b"POST" and kind == _FORM)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep what comes, if it is not too much: a chunked body names no length."""
+        if self.channel.refused:
+            return
         if self.content.tell() + len(data) > self.channel.site.settings.max_form_bytes:
             self.channel.refuse(413)
             return
@@ -106,52 +126,82 @@ class PageChannel(HTTPChannel):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._late: IDelayedCall | None = None
-        self._refused = False
+        self.refused = False
 
     @property
     def method(self) -> bytes:
-        """The method of the request that is coming in."""
-        return bytes(self._command)
+        """The method of the request that is coming in, b"" before it is known."""
+        return bytes(getattr(self, "_command", b""))
+
+    def take_path(self, hosts: tuple[str, ...]) -> bool:
+        """Bring the target of the request to a path and query, if it is one of ours."""
+        found = origin_form(self._path, hosts)
+        if found is not None:
+            self._path = found
+        return found is not None
 
     def connectionMade(self) -> None:
         """Begin to wait for a request."""
         super().connectionMade()  # type: ignore[no-untyped-call]
-        self._wait()
+        self._wait(self.site.settings.request_seconds)
 
+    # What comes after a refusal is read and dropped, here and in the two below.
     def dataReceived(self, data: bytes) -> None:
         """Take what comes, unless the request is refused already."""
-        if not self._refused:
+        if not self.refused:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line of the header."""
+        if not self.refused:
+            super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        if not self.refused:
+            super().rawDataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002 (Twisted's)
+        """Refuse a line that is longer than a whole header may be."""
+        self.refuse(431)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a field of the header; Twisted's own reads any number of digits."""
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and len(value) > _LENGTH_DIGITS:
+            self.refuse(413)
+            return False
+        return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
 
     def allContentReceived(self) -> None:
         """Answer; how long that takes is ours."""
-        self._stop_waiting()
-        if not self._refused:
+        if not self.refused:
+            self._stop_waiting()
             super().allContentReceived()  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: Any) -> None:
-        """Wait for the next one."""
+        """Wait for the next one, or for the visitor to take the answer and go."""
+        # Before what follows: the next request may be here already, and be answered.
+        self._wait(self.site.settings.request_seconds)
         super().requestDone(request)  # type: ignore[no-untyped-call]
-        if self.persistent:
-            self._wait()
 
     def refuse(self, code: int) -> None:
-        """Say why nothing more is read, and close."""
-        if self._refused:
+        """Say why nothing more is read, and end."""
+        if self.refused:
             return
-        self._refused = True
-        text = b"%d %b\n" % (code, _WORDS[code])
-        head = b"HTTP/1.1 %d %b\r\n" % (code, _WORDS[code])
-        fields = [
-            *ALWAYS,
-            (b"Content-Type", b"text/plain; charset=utf-8"),
-            (b"Content-Length", b"%d" % len(text)),
-            (b"Connection", b"close"),
-            *([(b"Allow", b"GET, HEAD, POST")] if code == 405 else []),
-        ]
-        lines = b"".join(b"%b: %b\r\n" % pair for pair in fields)
-        self.transport.write(head + lines + b"\r\n" + text)
-        self.loseConnection()  # type: ignore[no-untyped-call]
+        self.refused = True
+        said = self.site.refusal(code, b"" if self.method == b"HEAD" else None)
+        self.transport.write(said)
+        self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]
+        self.transport.loseWriteConnection()
+        self._wait(_LINGER_SECONDS)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(400)
+
+    def _send100Continue(self) -> None:
+        if not self.refused:
+            super()._send100Continue()  # type: ignore[no-untyped-call]
 
     def timeoutConnection(self) -> None:
         """End it; Twisted's own would tell the log who it was."""
@@ -164,10 +214,9 @@ class PageChannel(HTTPChannel):
             self.on_end()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
-    def _wait(self) -> None:
-        # The idle timeout alone begins anew with each octet: a slow body holds it.
+    def _wait(self, seconds: float) -> None:
+        # One time for all of it: Twisted's own begins anew with each octet.
         self._stop_waiting()
-        seconds = self.site.settings.request_seconds
         late: Any = self.callLater(  # type: ignore[no-untyped-call]
             seconds, self.timeoutConnection
         )
@@ -180,38 +229,53 @@ class PageChannel(HTTPChannel):
 
 
 class PageSite(Site):
-    """The pages' factory: so many connections in all, so many for one peer."""
+    """The pages' factory: so many connections in all, so many for one peer.
+
+    `refusals` are whole pages by status, for what is refused before any page is asked.
+    """
 
     noisy = False
+    displayTracebacks = False
     protocol = PageChannel  # type: ignore[assignment]
     requestFactory = PageRequest
 
-    def __init__(self, root: IResource, settings: Web, reactor: Any) -> None:
-        super().__init__(root, timeout=settings.request_seconds, reactor=reactor)
+    def __init__(
+        self,
+        root: IResource,
+        refusals: Mapping[int, bytes],
+        settings: Web,
+        reactor: Any,
+    ) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            root, timeout=None, reactor=reactor, parsePOSTFormSubmission=False
+        )
         self.settings = settings
-        self._open = 0
-        self._peers: Counter[str] = Counter()
+        self._refusals = refusals
+        self._seats = Seats(settings.connections, settings.connections_per_peer)
+
+    def refusal(self, code: int, text: bytes | None = None) -> bytes:
+        """Return a whole answer that refuses; with another text than the page's."""
+        page = self._refusals[code]
+        fields = [
+            *ALWAYS,
+            (b"Cache-Control", b"no-store"),
+            (b"Content-Type", b"text/html; charset=utf-8"),
+            (b"Content-Length", b"%d" % len(page)),
+            (b"Connection", b"close"),
+            *([(b"Allow", b"GET, HEAD, POST")] if code == 405 else []),
+        ]
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in fields)
+        head = b"HTTP/1.1 %d %b\r\n%b\r\n" % (code, REFUSED[code], lines)
+        return head + (page if text is None else text)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make a connection, or none: then it is closed at once."""
-        peer = peer_of(addr)
-        if (
-            self._open >= self.settings.connections
-            or self._peers[peer] >= self.settings.connections_per_peer
-        ):
+        peer = peer_key(addr)
+        if not self._seats.take(peer):
             return None
-        self._open += 1
-        self._peers[peer] += 1
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
-        # Twisted wraps the channel in one that could turn to HTTP/2.
-        getattr(channel, "_channel", channel).on_end = partial(self._ended, peer)
+        channel.on_end = partial(self._seats.leave, peer)
         return channel
-
-    def _ended(self, peer: str) -> None:
-        self._open -= 1
-        self._peers[peer] -= 1
-        if not self._peers[peer]:
-            del self._peers[peer]
 
     def startFactory(self) -> None:
         """Open no log, and keep no clock for one."""
@@ -223,17 +287,12 @@ class PageSite(Site):
         """Write nothing."""
 
 
-def peer_of(address: IAddress | None) -> str:
-    """Return what tells one peer from another: kept in memory, never written."""
-    return str(getattr(address, "destination", None) or getattr(address, "host", ""))
-
-
-def _is_ours(hosts: Any, ours: tuple[str, ...]) -> bool:
-    """Tell whether a request is for us: one Host, of a name that we have.
-
-    A page elsewhere whose name was made to lead here (DNS rebinding) has another.
-    """
-    if len(hosts) != 1:
-        return False
-    name, _, port = hosts[0].decode("latin-1").lower().partition(":")
-    return name.rstrip(".") in ours and (not port or port.isdecimal())
+REFUSED: Mapping[int, bytes] = {
+    400: b"Bad Request",
+    405: b"Method Not Allowed",
+    413: b"Content Too Large",
+    415: b"Unsupported Media Type",
+    421: b"Misdirected Request",
+    431: b"Request Header Fields Too Large",
+}
+"""What a request is refused with before any page is asked, and its words (RFC 9110)."""

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import mimetypes
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from attrs import field, frozen
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from postmand.rules.sizes import octets
+
+# Not the system's own table: what it says of scripts differs from one to another.
+_KINDS = {
+    "css": b"text/css; charset=utf-8",
+    "js": b"text/javascript; charset=utf-8",
+    "svg": b"image/svg+xml",
+}
 
 
 @frozen
@@ -31,33 +40,24 @@ def static_files() -> tuple[Mapping[str, Static], Mapping[str, str]]:
     files: dict[str, Static] = {}
     paths: dict[str, str] = {}
     for entry in resources.files("postmand.web").joinpath("static").iterdir():
-        octets = entry.read_bytes()
+        content = entry.read_bytes()
         stem, _, kind = entry.name.rpartition(".")
-        name = f"{stem}.{hashlib.sha256(octets).hexdigest()[:12]}.{kind}"
-        packed = gzip.compress(octets, 9, mtime=0)
+        name = f"{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
+        packed = gzip.compress(content, 9, mtime=0)
         files[name] = Static(
-            _kind(entry.name), octets, packed if len(packed) < len(octets) else b""
+            _KINDS[kind], content, packed if len(packed) < len(content) else b""
         )
         paths[entry.name] = f"/static/{name}"
     return files, paths
 
 
-def octets(count: int) -> str:
-    """Return a size as people read it, as in `1.2 MiB`."""
-    if count < 1024:
-        return f"{count} B"
-    size = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= 1024
-        if size < 1024 or unit == "GiB":
-            break
-    return f"{size:.1f} {unit}"
-
-
-def _kind(name: str) -> bytes:
-    kind, _ = mimetypes.guess_type(name, strict=False)
-    text = kind in ("text/css", "text/javascript", "application/javascript")
-    return f"{kind}{'; charset=utf-8' if text else ''}".encode()
+def takes_gzip(accepted: bytes) -> bool:
+    """Tell whether an Accept-Encoding field takes gzip (RFC 9110 12.5.3)."""
+    for one in accepted.lower().split(b","):
+        coding, _, weight = one.partition(b";")
+        if coding.strip() in (b"gzip", b"x-gzip"):
+            return not re.fullmatch(rb"\s*q\s*=\s*0(\.0*)?\s*", weight)
+    return False
 
 
 def environment(paths: Mapping[str, str], **shared: Any) -> Environment:

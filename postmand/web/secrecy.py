@@ -20,7 +20,6 @@ ALWAYS: tuple[tuple[bytes, bytes], ...] = (
     (b"Referrer-Policy", b"no-referrer"),
     (b"X-Content-Type-Options", b"nosniff"),
     (b"X-Frame-Options", b"DENY"),
-    (b"Cross-Origin-Opener-Policy", b"same-origin"),
     (b"Cross-Origin-Resource-Policy", b"same-origin"),
     (
         b"Permissions-Policy",

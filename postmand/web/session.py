@@ -1,24 +1,25 @@
-"""Who is at a page: signed cookies, short-lived, and the tokens that forms carry. Pure.
+"""Who is at a page: sealed cookies, short-lived, and the tokens that forms carry.
 
-A cookie holds no secret of the account and opens nothing that is sealed. The key is
-random and lives as long as the process: a restart ends all sessions.
+A cookie holds no secret of the account and opens nothing that is stored. It is sealed
+all the same, not only signed: the times in it are by the node's clock, which must not
+be read. The key is random and dies with the process: a restart ends all sessions.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from struct import Struct
 
 from attrs import evolve, field, frozen
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
 
 from postmand.membership import Visitor
 
 # begun, seen (seconds), account, version, id; the name follows, empty for a stranger.
 _COOKIE = Struct(">QQqQ16s")
-_MAC = 32
 _LONGEST = 512
 
 
@@ -38,7 +39,7 @@ class Session:
 
 @frozen
 class Signer:
-    """Makes cookies and forms' tokens, and knows its own.
+    """Makes cookies and forms' tokens, and knows its own. `key` is 32 octets.
 
     `idle` and `longest` are seconds: since the last page, and since the login.
     """
@@ -54,15 +55,13 @@ class Signer:
             session.begun, session.seen, who.account, who.version, session.id
         )
         payload += who.name.encode()
-        return _text(payload + self._mac(b"cookie", payload))
+        return _text(self._box().encrypt(payload))
 
     def session(self, cookie: str, now: int) -> Session | None:
         """Return the session of a cookie of ours that is not over, else None."""
-        octets = _octets(cookie)
-        if octets is None or len(octets) < _COOKIE.size + _MAC:
-            return None
-        payload, mac = octets[:-_MAC], octets[-_MAC:]
-        if not hmac.compare_digest(mac, self._mac(b"cookie", payload)):
+        try:
+            payload = self._box().decrypt(_octets(cookie))
+        except (CryptoError, ValueError):
             return None
         begun, seen, account, version, identity = _COOKIE.unpack_from(payload)
         name = payload[_COOKIE.size :].decode()
@@ -79,28 +78,25 @@ class Signer:
 
     def token(self, session: Session) -> str:
         """Return what a form of this session carries (against forged requests)."""
-        return _text(self._mac(b"form", session.id))
+        return _text(hmac.digest(self._key_for(b"form"), session.id, hashlib.sha256))
 
     def is_token(self, session: Session, token: str) -> bool:
         """Tell whether a form's token is of this session."""
-        octets = _octets(token)
-        expected = self._mac(b"form", session.id)
-        return octets is not None and hmac.compare_digest(octets, expected)
+        return hmac.compare_digest(token.encode(), self.token(session).encode())
 
-    def _mac(self, use: bytes, octets: bytes) -> bytes:
-        return hmac.digest(self.key, use + b"\0" + octets, hashlib.sha256)
+    def _box(self) -> SecretBox:
+        return SecretBox(self._key_for(b"cookie"))
+
+    def _key_for(self, use: bytes) -> bytes:
+        return hmac.digest(self.key, use, hashlib.sha256)
 
 
 def _text(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
-def _octets(text: str) -> bytes | None:
-    """Return the octets behind a text that `_text` made; None for any other."""
+def _octets(text: str) -> bytes:
+    """Return the octets behind a text that `_text` made; may raise ValueError."""
     if len(text) > _LONGEST or not text.isascii():
-        return None
-    try:
-        octets = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    return octets if _text(octets) == text else None
+        raise ValueError("no cookie of ours")
+    return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)

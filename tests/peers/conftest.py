@@ -8,6 +8,9 @@ import pytest
 
 from tests.flow.house import House
 from tests.peers.clients import Home
+from tests.peers.web.fixtures import browser, plain, scripted, web_house
+
+__all__ = ["browser", "plain", "scripted", "web_house"]
 
 
 @pytest.fixture

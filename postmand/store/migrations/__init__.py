@@ -1,3 +1,3 @@
 """The history of the schema, for Alembic; `HEAD` names its newest version."""
 
-HEAD = "0003"
+HEAD = "0004"

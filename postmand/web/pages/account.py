@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
+
 from postmand.config import DELAYS
-from postmand.membership import MembershipError, WrongLoginError
+from postmand.membership import IMembership, MembershipError, WrongLoginError
+from postmand.web.ask import Ask
 from postmand.web.delays import CHOICES
 from postmand.web.forms import Field
 from postmand.web.pages.visit import AGAIN, NEW, NOT_THE_SAME, PASSWORD
-from postmand.web.site import Ask, PageError, Pages
+from postmand.web.refusals import PageError
+from postmand.web.site import Pages
 
 _OLD = Field("old", 1_024, secret=True)
 _DISPLAY_NAME = Field("display_name", 200)
@@ -26,93 +30,105 @@ _DONE: Mapping[str, str] = {
 }
 
 
-def add(pages: Pages) -> None:
-    """Add the room's pages."""
-    membership = pages.desk.membership
+@frozen(eq=False)
+class _Account:
+    membership: IMembership
 
-    async def show(ask: Ask, status: int = 200, **more: Any) -> bytes:
-        details = await membership.details(ask.visitor)
+    async def account(self, ask: Ask) -> bytes:
+        return await self._show(ask, done=_DONE.get(ask.query("done"), ""))
+
+    async def _show(
+        self,
+        ask: Ask,
+        errors: Mapping[str, str] | None = None,
+        *,
+        done: str = "",
+        biff_token: str = "",
+        name: str | None = None,
+    ) -> bytes:
+        """Show the page; with `errors` by field, and the display name typed with it."""
+        details = await self.membership.details(ask.visitor)
+        more: dict[str, Any] = {"done": done, "biff_token": biff_token}
         return ask.render(
             "account.html",
-            status,
-            **{
-                "details": details,
-                "choices": CHOICES,
-                "errors": {},
-                "done": "",
-                "biff_token": "",
-            }
-            | more,
+            422 if errors else 200,
+            details=details,
+            display_name=details.display_name if name is None else name,
+            choices=CHOICES,
+            errors=errors or {},
+            **more,
         )
 
-    @pages.page("/account")
-    async def account(ask: Ask) -> bytes:
-        return await show(ask, done=_DONE.get(ask.query("done"), ""))
-
-    @pages.form("/account/password")
-    async def password(ask: Ask) -> bytes:
-        sent = ask.form(_OLD, NEW, AGAIN)
+    async def password(self, ask: Ask) -> bytes:
+        visitor, sent = ask.visitor, ask.form(_OLD, NEW, AGAIN)
         if sent["new"] != sent["again"]:
-            return await show(ask, 422, errors={"again": NOT_THE_SAME})
+            return await self._show(ask, {"again": NOT_THE_SAME})
         try:
-            visitor = await membership.set_password(
-                ask.visitor, sent["old"], sent["new"]
+            visitor = await self.membership.set_password(
+                visitor, sent["old"], sent["new"]
             )
         except WrongLoginError:
-            return await show(ask, 403, errors={"old": _WRONG})
+            return await self._show(ask, {"old": _WRONG})
         except MembershipError as error:
-            return await show(ask, 422, errors={error.field or "new": str(error)})
-        ask.enter(visitor)
-        return ask.go("/account?done=password")
+            return await self._show(ask, {error.field or "new": str(error)})
+        return ask.enter(visitor).go("/account?done=password")
 
-    @pages.form("/account/display-name")
-    async def display_name(ask: Ask) -> bytes:
-        sent = ask.form(_DISPLAY_NAME)
+    async def display_name(self, ask: Ask) -> bytes:
+        visitor, sent = ask.visitor, ask.form(_DISPLAY_NAME)
+        name = sent["display_name"]
         try:
-            visitor = await membership.set_display_name(
-                ask.visitor, sent["display_name"]
-            )
+            visitor = await self.membership.set_display_name(visitor, name)
         except MembershipError as error:
-            return await show(ask, 422, errors={"display_name": str(error)})
-        ask.enter(visitor)
-        return ask.go("/account?done=name")
+            return await self._show(ask, {"display_name": str(error)}, name=name)
+        return ask.enter(visitor).go("/account?done=name")
 
-    @pages.form("/account/delay")
-    async def delay(ask: Ask) -> bytes:
-        sent = ask.form(_DELAY)
+    async def delay(self, ask: Ask) -> bytes:
+        visitor, sent = ask.visitor, ask.form(_DELAY)
         if sent["delay"] not in ("", *DELAYS):
             raise PageError(400, "This form can not be read", "There is no such delay.")
-        await membership.set_delay(ask.visitor, sent["delay"])
+        await self.membership.set_delay(visitor, sent["delay"])
         return ask.go("/account?done=delay")
 
-    @pages.form("/account/recovery")
-    async def recovery(ask: Ask) -> bytes:
-        sent = ask.form(PASSWORD)
+    async def recovery(self, ask: Ask) -> bytes:
+        visitor, sent = ask.visitor, ask.form(PASSWORD)
         try:
-            code = await membership.new_recovery(ask.visitor, sent["password"])
+            visitor, code = await self.membership.new_recovery(
+                visitor, sent["password"]
+            )
         except WrongLoginError:
-            return await show(ask, 403, errors={"recovery": _WRONG})
-        return ask.render(
+            return await self._show(ask, {"recovery": _WRONG})
+        # In a new session the form can not be sent again, which would void this code.
+        return ask.enter(visitor).render(
             "recovery_code.html", code=code, after="/account", fresh=False
         )
 
-    @pages.form("/account/biff-token")
-    async def biff(ask: Ask) -> bytes:
-        ask.form()
-        made = await membership.biff_token(ask.visitor)
+    async def biff(self, ask: Ask) -> bytes:
+        visitor, _ = ask.visitor, ask.form()
+        made = await self.membership.biff_token(visitor)
         if made is None:
             raise PageError(404, "There is no biff here", "This node has no IRC bot.")
-        return await show(ask, biff_token=made)
+        return await self._show(ask, biff_token=made)
 
-    @pages.form("/account/delete")
-    async def delete(ask: Ask) -> bytes:
-        sent = ask.form(PASSWORD, _TYPED)
-        if sent["typed"] != ask.visitor.name:
-            errors = {"typed": "Type the account's name exactly."}
-            return await show(ask, 422, errors=errors)
+    async def delete(self, ask: Ask) -> bytes:
+        visitor, sent = ask.visitor, ask.form(PASSWORD, _TYPED)
+        if sent["typed"] != visitor.name:
+            return await self._show(
+                ask, {"typed": "Type the account's name exactly; nothing is deleted."}
+            )
         try:
-            await membership.remove(ask.visitor, sent["password"])
+            await self.membership.remove(visitor, sent["password"])
         except WrongLoginError:
-            return await show(ask, 403, errors={"delete": _WRONG})
-        ask.enter(None)
-        return ask.render("deleted.html")
+            return await self._show(ask, {"delete": _WRONG})
+        return ask.enter(None).render("deleted.html")
+
+
+def add(pages: Pages) -> None:
+    """Add the room's pages."""
+    room = _Account(pages.desk.membership)
+    pages.page("/account")(room.account)
+    pages.form("/account/password")(room.password)
+    pages.form("/account/display-name")(room.display_name)
+    pages.form("/account/delay")(room.delay)
+    pages.form("/account/recovery")(room.recovery)
+    pages.form("/account/biff-token")(room.biff)
+    pages.form("/account/delete")(room.delete)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
-from postmand.web.knowledge import ABOUT, ROOMS
-from postmand.web.site import Ask, Pages
+from postmand.membership import Fact
+from postmand.web.ask import Ask
+from postmand.web.knowledge import ABOUT, ROOMS, Meaning, Room
+from postmand.web.site import Pages
 
 
 def add(pages: Pages) -> None:
@@ -14,11 +17,21 @@ def add(pages: Pages) -> None:
     @pages.page("/knows")
     async def knows(ask: Ask) -> bytes:
         facts = await pages.desk.membership.facts(ask.visitor)
-        rooms = [
-            (
-                ROOMS[table],
-                [(ABOUT[(one.table, one.column)], one.value) for one in found],
-            )
-            for table, found in groupby(facts, key=lambda fact: fact.table)
-        ]
-        return ask.render("knows.html", rooms=rooms)
+        return ask.render("knows.html", rooms=_rooms(facts))
+
+
+def _rooms(facts: Sequence[Fact]) -> list[tuple[Room, list[tuple[Meaning, str]]]]:
+    """Return each table's words with its facts'; one not told of is shown all the same.
+
+    A test keeps the words complete. But a fact must not vanish for want of words.
+    """
+    return [
+        (
+            ROOMS.get(table, Room(table, "")),
+            [
+                (ABOUT.get((table, one.column), Meaning(one.column, "", "")), one.value)
+                for one in found
+            ],
+        )
+        for table, found in groupby(facts, key=lambda fact: fact.table)
+    ]

@@ -4,49 +4,75 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from postmand.membership import MembershipError, Quota
+from attrs import frozen
+
+from postmand.membership import IMembership, MembershipError, Quota
+from postmand.web.ask import Ask
 from postmand.web.forms import Field
-from postmand.web.site import Ask, PageError, Pages
+from postmand.web.refusals import PageError
+from postmand.web.site import Pages
 
 _STAMP = Field("stamp", 600)
+_THANKS = "The stamp was accepted. Thank you."
 
 
-def add(pages: Pages) -> None:
-    """Add the room's pages."""
-    membership = pages.desk.membership
+@frozen(eq=False)
+class _Quota:
+    membership: IMembership
 
-    def show(
-        ask: Ask,
-        quota: Quota | None,
-        status: int = 200,
-        error: str = "",
-        done: str = "",
-    ) -> bytes:
-        until = quota and quota.until and datetime.fromtimestamp(quota.until, UTC)
-        return ask.render(
-            "quota.html",
-            status,
-            quota=quota,
-            until=until.strftime("%d %B, %H:%M UTC") if until else "",
-            error=error,
-            done=done,
-        )
+    async def quota(self, ask: Ask) -> bytes:
+        done = _THANKS if ask.query("done") else ""
+        return _show(ask, await self.membership.quota(ask.visitor), done=done)
 
-    @pages.page("/quota")
-    async def quota(ask: Ask) -> bytes:
-        done = "Thank you. The stamp was accepted." if ask.query("done") else ""
-        return show(ask, await membership.quota(ask.visitor), done=done)
-
-    @pages.form("/quota/buy")
-    async def buy(ask: Ask) -> bytes:
-        sent = ask.form(_STAMP)
-        now = await membership.quota(ask.visitor)
+    async def buy(self, ask: Ask) -> bytes:
+        visitor, sent = ask.visitor, ask.form(_STAMP)
+        now = await self.membership.quota(visitor)
         if now is None:
             raise PageError(
                 404, "There is nothing to buy", "This node has no way to the Internet."
             )
         try:
-            await membership.buy(ask.visitor, sent["stamp"])
+            await self.membership.buy(visitor, sent["stamp"])
         except MembershipError as error:
-            return show(ask, now, 422, error=str(error))
+            return _show(ask, now, 422, str(error), stamp=sent["stamp"])
         return ask.go("/quota?done=bought")
+
+
+def add(pages: Pages) -> None:
+    """Add the room's pages."""
+    room = _Quota(pages.desk.membership)
+    pages.page("/quota")(room.quota)
+    pages.form("/quota/buy")(room.buy)
+
+
+def _show(
+    ask: Ask,
+    quota: Quota | None,
+    status: int = 200,
+    error: str = "",
+    *,
+    done: str = "",
+    stamp: str = "",
+) -> bytes:
+    until = quota.until if quota else 0
+    return ask.render(
+        "quota.html",
+        status,
+        quota=quota,
+        until=_moment(until) if until else "",
+        error=error,
+        done=done,
+        stamp=stamp,
+    )
+
+
+def _moment(seconds: int) -> str:
+    """Return a time as in `22 November, 17:40 UTC`, in English whatever the locale."""
+    at = datetime.fromtimestamp(seconds, UTC)
+    return f"{at.day} {_MONTHS[at.month - 1]}, {at:%H:%M} UTC"
+
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July", "August"),
+    *("September", "October", "November", "December"),
+)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from postmand.membership import MembershipError
+from attrs import frozen
+
+from postmand.membership import BusyError, MembershipError, WrongLoginError
 from postmand.rules.names import BadNameError, check_display_name, check_name
+from postmand.web.ask import Ask, Desk
 from postmand.web.forms import Field
 from postmand.web.pages.visit import AGAIN, NAME, NOT_THE_SAME, PASSWORD
-from postmand.web.site import Ask, PageError, Pages
+from postmand.web.refusals import PageError
+from postmand.web.site import Pages
 
 _DISPLAY_NAME = Field("display_name", 200, required=False)
 _STAMP = Field("stamp", 600, required=False)
+_FIELDS = (NAME, _DISPLAY_NAME, PASSWORD, AGAIN, _STAMP)
+# What a form that was sent shows again; no password is ever in a page.
+_SHOWN = ("name", "display_name", "stamp")
 
 _CLOSED = PageError(
     403,
@@ -20,49 +27,69 @@ _CLOSED = PageError(
 )
 
 
-def add(pages: Pages) -> None:
-    """Add the room's pages."""
-    settings = pages.desk.settings
+@frozen(eq=False)
+class _SignUp:
+    desk: Desk
 
-    def form(
-        ask: Ask, status: int, sent: Mapping[str, str], errors: Mapping[str, str]
-    ) -> bytes:
-        return ask.render(
-            "create.html",
-            status,
-            bits=settings.signup_bits,
-            sent=sent,
-            errors=errors,
-            script=True,
-        )
-
-    @pages.page("/create")
-    async def create(ask: Ask) -> bytes:
-        if not settings.signup:
+    async def create(self, ask: Ask) -> bytes:
+        if ask.session.visitor is not None:
+            return ask.go("/account")
+        if not self.desk.settings.signup:
             raise _CLOSED
-        return form(ask, 200, dict.fromkeys(("name", "display_name", "stamp"), ""), {})
+        return self._form(ask, 200, dict.fromkeys(_SHOWN, ""), {})
 
-    @pages.form("/create")
-    async def created(ask: Ask) -> bytes:
-        if not settings.signup:
+    async def created(self, ask: Ask) -> bytes:
+        # Sent again, by a reload perhaps: there is an account, and this is its owner.
+        if ask.session.visitor is not None:
+            return ask.go("/account")
+        if not self.desk.settings.signup:
             raise _CLOSED
-        sent = ask.form(NAME, _DISPLAY_NAME, PASSWORD, AGAIN, _STAMP)
-        errors = _faults(sent, settings.signup_bits)
+        sent = ask.form(*_FIELDS)
+        errors = _faults(sent, self.desk.settings.signup_bits)
         code = ""
         if not errors:
             try:
-                code = await pages.desk.membership.sign_up(
+                code = await self.desk.membership.sign_up(
                     sent["name"], sent["password"], sent["display_name"], sent["stamp"]
                 )
             except MembershipError as error:
                 errors[error.field or "name"] = str(error)
         if errors:
-            return form(ask, 422, sent, errors)
-        visitor = await pages.desk.membership.login(
-            sent["name"], sent["password"], ask.peer
+            return self._form(ask, 422, sent, errors)
+        return await self._made(ask, sent, code)
+
+    async def _made(self, ask: Ask, sent: Mapping[str, str], code: str) -> bytes:
+        """Log the new member in, and show the code, which is kept nowhere."""
+        try:
+            visitor = await self.desk.membership.login(
+                sent["name"], sent["password"], ask.peer
+            )
+        except (BusyError, WrongLoginError):
+            visitor = None
+        return ask.enter(visitor).render(
+            "recovery_code.html",
+            code=code,
+            after="/account" if visitor else "/login",
+            fresh=True,
         )
-        ask.enter(visitor)
-        return ask.render("recovery_code.html", code=code, after="/account", fresh=True)
+
+    def _form(
+        self, ask: Ask, status: int, sent: Mapping[str, str], errors: Mapping[str, str]
+    ) -> bytes:
+        return ask.render(
+            "create.html",
+            status,
+            bits=self.desk.settings.signup_bits,
+            sent={name: sent[name] for name in _SHOWN},
+            errors=errors,
+        )
+
+
+def add(pages: Pages) -> None:
+    """Add the room's pages."""
+    room = _SignUp(pages.desk)
+    pages.page("/create")(room.create)
+    pages.form("/create")(room.created)
 
 
 def _faults(sent: Mapping[str, str], bits: int) -> dict[str, str]:
@@ -72,9 +99,24 @@ def _faults(sent: Mapping[str, str], bits: int) -> dict[str, str]:
         try:
             check(sent[field])
         except BadNameError as error:
-            errors[field] = f"{str(error).capitalize()}."
+            text = str(error)
+            errors[field] = f"{text[:1].upper()}{text[1:]}."
     if sent["password"] != sent["again"]:
         errors["again"] = NOT_THE_SAME
-    if bits and not sent["stamp"]:
-        errors["stamp"] = "The stamp is missing; make one for this name."
+    if bits:
+        stamp = _stamp_fault(sent["stamp"], sent["name"])
+        if stamp:
+            errors["stamp"] = stamp
     return errors
+
+
+def _stamp_fault(stamp: str, name: str) -> str:
+    """Return what is plainly wrong with a stamp: the node weighs it, not the page."""
+    if not stamp:
+        return "The stamp is missing; make one for this name."
+    parts = stamp.split(":")
+    use, slash, address = (parts[3] if len(parts) > 3 else "").partition("/")
+    made_for = address.rpartition("@")[0]
+    if slash and use == "signup" and made_for != name:
+        return f"This stamp is for the name {made_for}; make one for this name."
+    return ""

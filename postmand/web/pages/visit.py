@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from attrs import frozen
+
 from postmand.membership import MembershipError, WrongLoginError
+from postmand.web.ask import Ask, Desk
 from postmand.web.forms import Field
-from postmand.web.site import Ask, Pages
+from postmand.web.site import Pages
 
 NAME = Field("name", 100)
 PASSWORD = Field("password", 1_024, secret=True)
@@ -14,64 +17,76 @@ _CODE = Field("code", 200)
 
 NOT_THE_SAME = "The two are not the same; type the password again in both."
 
+# For crawlers that find a way in all the same.
+_ROBOTS = b"User-agent: *\nDisallow: /\n"
 
-def add(pages: Pages) -> None:
-    """Add the room's pages."""
 
-    @pages.page("/")
-    async def home(ask: Ask) -> bytes:
+@frozen(eq=False)
+class _Visit:
+    desk: Desk
+
+    async def home(self, ask: Ask) -> bytes:
         if ask.session.visitor is not None:
             return ask.go("/account")
-        return ask.render("home.html", signup=pages.desk.settings.signup)
+        return ask.render("home.html", signup=self.desk.settings.signup)
 
-    @pages.page("/login")
-    async def login(ask: Ask) -> bytes:
+    async def robots(self, ask: Ask) -> bytes:
+        return ask.give(_ROBOTS, b"text/plain; charset=utf-8")
+
+    async def login(self, ask: Ask) -> bytes:
         if ask.session.visitor is not None:
             return ask.go("/account")
-        return ask.render("login.html", name="", error="")
+        first = bool(ask.query("first"))
+        return ask.render("login.html", name="", error="", first=first)
 
-    @pages.form("/login")
-    async def logged_in(ask: Ask) -> bytes:
+    async def logged_in(self, ask: Ask) -> bytes:
         sent = ask.form(NAME, PASSWORD)
         try:
-            visitor = await pages.desk.membership.login(
+            visitor = await self.desk.membership.login(
                 sent["name"], sent["password"], ask.peer
             )
         except WrongLoginError:
+            error = "The name and the password do not go together."
             return ask.render(
-                "login.html",
-                403,
-                name=sent["name"],
-                error="The name and the password do not go together.",
+                "login.html", 403, name=sent["name"], error=error, first=False
             )
-        ask.enter(visitor)
-        return ask.go("/account")
+        return ask.enter(visitor).go("/account")
 
-    @pages.form("/logout")
-    async def logged_out(ask: Ask) -> bytes:
+    async def logged_out(self, ask: Ask) -> bytes:
         ask.form()
-        ask.enter(None)
-        return ask.go("/")
+        return ask.enter(None).go("/")
 
-    @pages.page("/recover")
-    async def lost(ask: Ask) -> bytes:
+    async def lost(self, ask: Ask) -> bytes:
         return ask.render("recover.html", name="", errors={})
 
-    @pages.form("/recover")
-    async def recovered(ask: Ask) -> bytes:
+    async def recovered(self, ask: Ask) -> bytes:
         sent = ask.form(NAME, _CODE, NEW, AGAIN)
         errors = {}
         code = ""
-        if sent["new"] != sent["again"]:
-            errors["again"] = NOT_THE_SAME
-        else:
-            try:
-                code = await pages.desk.membership.recover(
-                    sent["name"], sent["code"], sent["new"], ask.peer
-                )
-            except MembershipError as error:
-                errors[error.field or "code"] = str(error)
+        try:
+            if sent["new"] != sent["again"]:
+                raise MembershipError(NOT_THE_SAME, "again")
+            code = await self.desk.membership.recover(
+                sent["name"], sent["code"], sent["new"], ask.peer
+            )
+        except MembershipError as error:
+            errors[error.field or "code"] = str(error)
+        except WrongLoginError:
+            errors["code"] = "The name and the code do not go together."
         if errors:
             return ask.render("recover.html", 422, name=sent["name"], errors=errors)
-        ask.enter(None)
-        return ask.render("recovery_code.html", code=code, after="/login", fresh=False)
+        return ask.enter(None).render(
+            "recovery_code.html", code=code, after="/login", fresh=False
+        )
+
+
+def add(pages: Pages) -> None:
+    """Add the room's pages."""
+    room = _Visit(pages.desk)
+    pages.page("/")(room.home)
+    pages.page("/robots.txt")(room.robots)
+    pages.page("/login")(room.login)
+    pages.form("/login")(room.logged_in)
+    pages.form("/logout")(room.logged_out)
+    pages.page("/recover")(room.lost)
+    pages.form("/recover")(room.recovered)

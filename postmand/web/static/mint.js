@@ -1,77 +1,130 @@
-// Makes hashcash stamps in the page: an enhancement, the page works without it.
-// The work is done by workers, so the page stays quick; nothing is sent until the form is.
+// Makes hashcash stamps in the page: an enhancement, the page works without it. Workers
+// do the work, so that the page stays quick; nothing is sent until the form is.
 "use strict";
 {
-  const own = document.currentScript.src;
-  const worker = document.querySelector("script[data-worker]")?.dataset.worker;
-  const seconds = (ms) => {
+  const miner = document.currentScript.dataset.miner;
+  const MOST_WORKERS = 8;
+  const SHOWN_EVERY = 500; // milliseconds: what is seen
+  const SAID_EVERY = 30000; // and what a screen reader says
+
+  const time = (ms) => {
     const s = Math.max(1, Math.round(ms / 1000));
-    return s < 90 ? `${s} s` : `${Math.round(s / 60)} min`;
+    if (s < 90) return s === 1 ? "1 second" : `${s} seconds`;
+    const minutes = Math.round(s / 60);
+    return minutes < 90 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`;
   };
 
-  for (const box of document.querySelectorAll("[data-mint]")) {
+  const set = (box) => {
+    const { bits, resource, name, before, after, into } = box.dataset;
     const button = box.querySelector("button");
     const bar = box.querySelector("progress");
-    const status = box.querySelector("[role=status]");
+    const shown = box.querySelector("[data-shown]");
+    const said = box.querySelector("[role=status]");
     const choice = box.querySelector("select");
-    const into = document.getElementById(box.dataset.into);
+    const named = name && document.getElementById(name);
+    const field = document.getElementById(into);
+    const form = field.form;
+    const make = button.textContent;
     let team = [];
+    let made = "";
+    let able = true;
+    let send = false; // the form, when the stamp is made
 
     const stop = (text) => {
-      team.forEach((one) => one.terminate());
+      for (const one of team) one.terminate();
       team = [];
+      send = false;
       bar.hidden = true;
-      button.textContent = "Make the stamp here";
-      status.textContent = text;
+      shown.textContent = "";
+      button.textContent = make;
+      said.textContent = text;
     };
 
-    const resource = () => {
-      if (box.dataset.resource) return box.dataset.resource;
-      const name = document.getElementById(box.dataset.name).value.trim();
-      return name && box.dataset.before + name + box.dataset.after;
+    const finish = (stamp, took) => {
+      const go = send;
+      stop(`The stamp is made, in ${time(took)}.`);
+      field.value = made = stamp;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      if (go) form.requestSubmit();
+    };
+
+    // How far it is, to the eye often and to the ear seldom.
+    const teller = (expected) => {
+      const begun = performance.now();
+      const tries = new Map();
+      let seen = begun;
+      let heard = 0;
+      const tell = (worker, count) => {
+        tries.set(worker, count);
+        const now = performance.now();
+        if (now - seen < SHOWN_EVERY) return;
+        seen = now;
+        const all = [...tries.values()].reduce((sum, one) => sum + one);
+        const mean = time((expected * (now - begun)) / all);
+        // The chance that it is found by now: luck has no memory, so it never fills.
+        bar.value = 1 - Math.exp(-all / expected);
+        shown.textContent = `${time(now - begun)} so far. On this machine it takes ${mean} on average; luck makes it less, or three times as much.`;
+        if (heard && now - heard < SAID_EVERY) return;
+        said.textContent = heard ? `Still at work, ${time(now - begun)} so far.` : `It takes ${mean} on average.`;
+        heard = now;
+      };
+      return { tell, took: () => performance.now() - begun };
     };
 
     const start = () => {
-      const what = resource();
-      if (!what) {
-        status.textContent = "Give the account its name first: the stamp is made for it.";
+      if (named && !named.reportValidity()) {
+        said.textContent = "First give the account its name: the stamp is made for it.";
         return;
       }
-      const bits = Number(choice ? choice.value : box.dataset.bits);
-      const expected = 2 ** bits;
-      const begun = performance.now();
-      const tries = [];
+      const what = resource || before + named.value.trim() + after;
+      const wanted = Number(choice ? choice.value : bits);
+      const { tell, took } = teller(2 ** wanted);
       button.textContent = "Stop";
+      bar.value = 0;
       bar.hidden = false;
-      status.textContent = "Begun …";
-      const cores = Math.max(1, Math.min(8, (navigator.hardwareConcurrency || 2) - 1));
-      for (let i = 0; i < cores; i++) {
-        const one = new Worker(worker || own);
+      said.textContent = "The stamp is being made.";
+      const cores = (navigator.hardwareConcurrency || 2) - 1;
+      for (let i = Math.min(Math.max(cores, 1), MOST_WORKERS); i > 0; i--) {
+        const one = new Worker(miner);
         one.onmessage = ({ data }) => {
-          if (data.stamp) {
-            into.value = data.stamp;
-            stop(`The stamp is made, in ${seconds(performance.now() - begun)}.`);
-            into.dispatchEvent(new Event("input", { bubbles: true }));
-            return;
-          }
-          tries[i] = data.tries;
-          const all = tries.reduce((a, b) => a + (b || 0), 0);
-          const rate = all / (performance.now() - begun);
-          // The chance that it is found by now: luck has no memory, so it never fills.
-          bar.value = 1 - Math.exp(-all / expected);
-          status.textContent = `About ${seconds(expected / rate)} on the average on this machine; ${seconds(performance.now() - begun)} so far.`;
+          if (!team.includes(one)) return; // it had spoken before it was stopped
+          if (data.stamp) finish(data.stamp, took());
+          else tell(one, data.tries);
         };
-        one.onerror = () => stop("This browser does not let the page work. Make the stamp with hashcash, as below.");
+        one.onerror = () => {
+          able = false;
+          stop("This browser does not let the page work. Make the stamp with hashcash, as below.");
+        };
+        one.postMessage({ bits: wanted, resource: what });
         team.push(one);
-        one.postMessage({ bits, resource: what });
       }
     };
 
-    button.addEventListener("click", () => (team.length ? stop("Stopped.") : start()));
-    document.getElementById(box.dataset.name)?.addEventListener("input", () => {
-      if (team.length) stop("The name was changed: make the stamp anew.");
-      into.value = "";
+    const forget = (text) => {
+      if (team.length) stop(text);
+      if (made && field.value === made) field.value = made = "";
+    };
+
+    button.addEventListener("click", () => {
+      if (team.length) stop("Stopped.");
+      else start();
+    });
+    // Who sends the form without a stamp gets one made, and then it is sent.
+    field.required = false;
+    form.addEventListener("submit", (event) => {
+      if (field.value.trim() || !able) return;
+      event.preventDefault();
+      send = true;
+      if (!team.length) start();
+      box.scrollIntoView({ block: "nearest" });
+    });
+    choice?.addEventListener("change", () => forget("Stopped: another stamp was chosen."));
+    named?.addEventListener("input", () => {
+      forget("Stopped: the name was changed.");
+      for (const one of document.querySelectorAll(`[data-is="${name}"]`)) one.textContent = named.value.trim() || "NAME";
     });
     box.hidden = false;
-  }
+  };
+
+  document.querySelectorAll("[data-mint]").forEach(set);
 }

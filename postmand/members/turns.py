@@ -1,0 +1,41 @@
+"""Work that blocks, one piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock
+
+from postmand.membership import BusyError
+
+T = TypeVar("T")
+
+MOST_WAITING = 32
+
+
+class Turns:
+    """Runs what blocks in a thread, one call at a time; of too many the last fails.
+
+    A login behind it waits for one call at the most, and no two change the register at
+    once: its lock holds off other processes, not other threads.
+    """
+
+    def __init__(
+        self, in_thread: Callable[..., Deferred[Any]], most: int = MOST_WAITING
+    ) -> None:
+        self._in_thread = in_thread
+        self._most = most
+        self._lock = DeferredLock()
+        self._waiting = 0
+
+    async def take(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what the function returns; raises BusyError where too many wait."""
+        if self._waiting >= self._most:
+            raise BusyError
+        self._waiting += 1
+        try:
+            done: Deferred[T] = self._lock.run(self._in_thread, function, *arguments)
+            return await done
+        finally:
+            self._waiting -= 1
