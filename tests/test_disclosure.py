@@ -201,6 +201,18 @@ _PIECES = st.sampled_from(
 )
 
 
+_ARMOUR = b"-----BEGIN PGP SIGNATURE-----\r\n\r\n%b-----END PGP SIGNATURE-----\r\n"
+
+
+@pytest.mark.parametrize(
+    "letters", [b"iHU=AB", b"i", b"iHUEA", b"=====", b"iHUEAB=YI\r\nx"]
+)
+def test_broken_armour(letters: bytes) -> None:
+    """Padding in the middle, or a letter too many, is no error."""
+    check(b"\r\n" + _ARMOUR % letters, Spoken())
+    check(b"\r\n" + _ARMOUR % (letters + b"\r\n"), Spoken())
+
+
 @settings(max_examples=200)
 @given(st.lists(_PIECES | st.binary(max_size=12), max_size=30).map(b"".join))
 def test_any_structure(raw: bytes) -> None:

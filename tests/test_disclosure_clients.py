@@ -35,6 +35,8 @@ def of_id(message_id: bytes) -> set[tuple[str, str]]:
 
 
 _TIME = "timestamp-in-message-id"
+_TICKS = 1_795_342_851 * 10_000_000 + 116_444_736_000_000_000
+_FILE_TIME = f"{_TICKS >> 32:08x}${_TICKS & 0xFFFFFFFF:08x}"
 
 
 @pytest.mark.parametrize(
@@ -132,6 +134,24 @@ _TIME = "timestamp-in-message-id"
         # Thunderbird, nodemailer, Evolution, msmtp: nothing but chance.
         (b"1b25b2ba-b5fb-4f00-9dc7-9388d3c38650@mail.i2p", set()),
         (b"0123456789abcdef0123456789abcdef@mail.i2p", set()),
+        # Outlook Express: file time, and the machine's address backwards.
+        (
+            f"0000{_FILE_TIME}$0201a8c0@maryspc".encode(),
+            {
+                (_TIME, _FILE_TIME),
+                ("local-ip", "0201a8c0"),
+                ("hostname", "maryspc"),
+                (
+                    "random-fingerprintable",
+                    f"0000{_FILE_TIME}$0201a8c0",
+                ),
+            },
+        ),
+        # Eudora: its version, local time.
+        (
+            b"6.2.1.2.0.20261122062051.01b2c3d0@mail.i2p",
+            {(_TIME, "20261122062051"), ("timezone", "20261122062051")},
+        ),
         # Roundcube, and what we make ourselves.
         (b"d41d8cd98f00b204e9800998ecf8427e@mail.i2p", set()),
     ],
@@ -167,8 +187,7 @@ def test_base36(token: str) -> None:
 
 def test_outlook() -> None:
     """Outlook: file times in Message-ID and boundary, Thread-Index, its own HTML."""
-    ticks = 1_795_342_851 * 10_000_000 + 116_444_736_000_000_000
-    high, low = f"{ticks >> 32:08x}", f"{ticks & 0xFFFFFFFF:08x}"
+    high, low = _FILE_TIME.split("$")
     raw = (
         _HEAD
         + f"Message-ID: <0000{high}${low}$18497ea0$@mail.i2p>\r\n".encode()
@@ -217,6 +236,35 @@ def test_apple_mail() -> None:
     assert ("software", "Von meinem iPhone gesendet") in found
     assert ("random-fingerprintable", "Apple-Mail-0B5E7DB9") in found
     assert told(raw).client == "apple-mail"
+
+
+def test_mac() -> None:
+    """Apple Mail on a Mac: system and version in a comment, a mode beside a file."""
+    raw = _HEAD + (
+        b"X-Mailer: Apple Mail (2.3654.60.0.2.21)\r\n"
+        b"MIME-Version: 1.0 (Mac OS X Mail 14.0 \\(3654.60.0.2.21\\))\r\n"
+        b'Content-Type: multipart/mixed; boundary="Apple-Mail=_0B5E7DB9"\r\n\r\n'
+        b"--Apple-Mail=_0B5E7DB9\r\n"
+        b'Content-Type: image/png; x-unix-mode=0644; name="x.png"\r\n'
+        b"X-Apple-Content-Length: 7\r\n\r\nx\r\n--Apple-Mail=_0B5E7DB9--\r\n"
+    )
+    found = pairs(raw)
+    assert ("os", "Mac OS X") in found
+    assert ("version", "14.0") in found
+    assert ("software", "x-unix-mode=0644") in found
+    assert ("software", "X-Apple-Content-Length: 7") in found
+    assert all(one.fate != "stays" for one in told(raw).findings)
+
+
+def test_trace_fields() -> None:
+    """Of fields of a trace each machine, address and login is told."""
+    raw = _HEAD + (
+        b"Received: from [192.168.1.5] (box.lan) by mx.i2p; x\r\n"
+        b"X-X-Sender: mary@box.lan\r\n\r\nx\r\n"
+    )
+    found = pairs(raw)
+    assert {("local-ip", "192.168.1.5"), ("username", "mary")} <= found
+    assert ("hostname", "box.lan") in found
 
 
 def test_k9() -> None:

@@ -204,8 +204,9 @@ class MarkupTest(SynchronousTestCase):
         for path, values in FORMS.items():
             for field in values:
                 for mark in MARKS:
-                    world = World()
-                    browser = world.browser() if path in STRANGERS else world.member()
+                    self.world.membership.clear()
+                    stranger = path in STRANGERS
+                    browser = self.world.browser() if stranger else self.world.member()
                     at = path if path in STRANGERS else "/account"
                     sent = {**values, field: mark}
                     self.check(browser.post(path, at=at, **sent))
@@ -266,6 +267,7 @@ class FuzzTest(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Watch what is logged."""
+        self.world = World()
         self.logged: list[Any] = []
         self.patch(site, "log_fault", lambda *told: self.logged.append(told))
 
@@ -279,15 +281,15 @@ class FuzzTest(SynchronousTestCase):
 
     def browser(self, path: str) -> tuple[Browser, str]:
         """Return the browser of who may send this form, and its token."""
-        world = World()
+        self.world.membership.clear()
         if path in STRANGERS:
-            browser = world.browser()
+            browser = self.world.browser()
             return browser, browser.get(path).token()
-        browser = world.member()
+        browser = self.world.member()
         return browser, browser.get("/account").token()
 
     @given(st.sampled_from(sorted(FORMS)), st.data())
-    @settings(max_examples=150)
+    @settings(max_examples=60, deadline=None)
     def test_values(self, path: str, data: st.DataObject) -> None:
         """Any text in any field of any form."""
         browser, token = self.browser(path)
@@ -298,7 +300,7 @@ class FuzzTest(SynchronousTestCase):
         self.check(browser.post(path, token=token, **values))
 
     @given(st.sampled_from(sorted(FORMS)), RAW, st.booleans())
-    @settings(max_examples=150)
+    @settings(max_examples=60, deadline=None)
     def test_bodies(self, path: str, body: bytes, signed: bool) -> None:
         """Any octets as the body of any form, with a right token or none."""
         browser, token = self.browser(path)
@@ -307,15 +309,15 @@ class FuzzTest(SynchronousTestCase):
         self.check(browser.ask("POST", path, body))
 
     @given(st.sampled_from(("GET", "HEAD", "POST")), TARGET, st.booleans())
-    @settings(max_examples=300)
+    @settings(max_examples=100, deadline=None)
     def test_targets(self, method: str, target: str, member: bool) -> None:
         """Any path and query, of anybody."""
-        world = World()
-        browser = world.member() if member else world.browser()
+        self.world.membership.clear()
+        browser = self.world.member() if member else self.world.browser()
         self.check(browser.ask(method, "/" + target))
 
     @given(st.sampled_from(sorted(FORMS)), st.integers(1, 5_000))
-    @settings(max_examples=20)
+    @settings(max_examples=10, deadline=None)
     def test_parameters_by_the_thousand(self, path: str, many: int) -> None:
         """They are counted before they are looked at, in body and query."""
         browser, token = self.browser(path)
@@ -325,7 +327,7 @@ class FuzzTest(SynchronousTestCase):
         self.check(browser.get(f"/login?{query}"))
 
     @given(st.lists(st.binary(max_size=120), max_size=8))
-    @settings(max_examples=300)
+    @settings(max_examples=100, deadline=None)
     def test_raw_octets(self, pieces: list[bytes]) -> None:
         """Whatever comes on the line: an answer that refuses it, or silence."""
         for begun in (
@@ -333,19 +335,19 @@ class FuzzTest(SynchronousTestCase):
             b"GET / HTTP/1.1\r\n",
             b"GET / HTTP/1.1\r\nHost: localhost\r\n",
         ):
-            for answer in answers(World().wire(begun, *pieces)):
+            for answer in answers(self.world.wire(begun, *pieces)):
                 self.assertIn(answer.status, (200, *REFUSALS))
         self.assertEqual(self.logged, [])
         self.assertEqual(self.flushLoggedErrors(), [])
 
     @given(st.binary(max_size=200))
-    @settings(max_examples=150)
+    @settings(max_examples=60, deadline=None)
     def test_fields(self, value: bytes) -> None:
         """Any octets as the value of what is looked at."""
         for name in (b"Host", b"Cookie", b"Accept-Encoding", b"Connection", b"Expect"):
             head = b"GET /login HTTP/1.1\r\n%b: %b\r\n" % (name, value)
             host = b"" if name == b"Host" else b"Host: localhost\r\n"
-            said = World().wire(head + host + b"\r\n")
+            said = self.world.wire(head + host + b"\r\n")
             for answer in answers(said.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")):
                 self.assertIn(answer.status, (200, *REFUSALS))
         self.assertEqual(self.flushLoggedErrors(), [])

@@ -77,6 +77,13 @@ class MemoryMembership:
         self._way = way
         self._biff = biff
 
+    def clear(self) -> None:
+        """Begin anew, without anybody."""
+        self.people.clear()
+        self.spent.clear()
+        self._closed.clear()
+        self.peers.clear()
+
     def _code(self) -> str:
         self._codes += 1
         return f"CODE{self._codes}-ABCDE-FGHJK"

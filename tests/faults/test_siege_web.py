@@ -34,7 +34,8 @@ _HEAD = b"POST /login HTTP/1.1\r\nHost: localhost\r\n"
 _FORM = _HEAD + b"Content-Type: application/x-www-form-urlencoded\r\n"
 _LENGTH = b"Content-Length: %d\r\n\r\n" % FORM
 _GET = b"GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n"
-# Ways to be slow: what is sent at once; then an octet goes now and then.
+# Ways to be slow: what is sent at once; then an octet goes now and then. The last of
+# them asks for much, and takes nothing of it.
 WAYS = {
     "silent": b"",
     "header dripped": _HEAD + b"Cookie: ",
@@ -45,7 +46,7 @@ WAYS = {
     "many chunks": _FORM
     + b"Transfer-Encoding: chunked\r\n\r\n"
     + b"1\r\nx\r\n" * 9_000,
-    "never reads": _GET * 200,
+    "never reads": _GET * 1_400,
 }
 TOKEN = re.compile(rb'name="token" value="([^"]+)"')
 

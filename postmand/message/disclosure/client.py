@@ -39,7 +39,7 @@ _IDS = (
     (rb"\.camel\Z", "evolution"),
     (rb"\A(?:al)?[Pp]ine\.", "alpine"),
     (rb"\A\d{5,8}\.[A-Za-z0-9]{10}\Z", "kmail"),
-    (rb"\A[0-9a-f]{12}\$[0-9a-f]{8}\$[0-9a-f]{8}\$\Z", "outlook"),
+    (rb"\A[0-9a-f]{12}\$[0-9a-f]{8}\$[0-9a-f]{8}\$?\Z", "outlook"),
     (rb"\A\d{12}\.\d+\.\d{15,20}\Z", "python"),
 )
 _BOUNDARIES = (

@@ -27,7 +27,7 @@ _PINE = re.compile(rb"(?<!\d)\d{12}(?=\d(?!\d)|(?!\d))")
 _NUMBER = re.compile(rb"(?<!\d)\d{9,19}(?!\d)")
 _TOKEN = re.compile(rb"[0-9A-Za-z]{6,13}")
 _HEX = re.compile(rb"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:[0-9a-f]{5})?(?![0-9A-Za-z])")
-_FILETIME = re.compile(rb"(01[dD][0-9A-Fa-f]{5})[$.]([0-9A-Fa-f]{8})(?![0-9A-Fa-f])")
+_FILETIME = re.compile(rb"(01[0-9A-Fa-f]{6})[$.]([0-9A-Fa-f]{8})(?![0-9A-Fa-f])")
 _UUID_1 = re.compile(
     rb"([0-9A-Fa-f]{8})-([0-9A-Fa-f]{4})-1([0-9A-Fa-f]{3})-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 )
@@ -64,6 +64,11 @@ def stamp(unix: int) -> str:
         return str(unix)
 
 
+def of_filetime(ticks: int) -> int:
+    """Return the Unix time of Windows' file time, in 100 ns since 1601."""
+    return (ticks - _HUNDREDS_OF_NS_TO_1970) // 10_000_000
+
+
 def moment(date: bytes) -> Moment | None:
     """Read a Date field's value; None where it has no time."""
     match = _DATE.search(date[:200])
@@ -91,9 +96,9 @@ def clocks(octets: bytes, date: Moment | None) -> Iterator[Clock]:
             name = "Unix time" if unit == 1 else f"Unix time in 1/{unit:,} s"
             yield Clock(found[0], name, int(found[0]) // unit)
     for found in _FILETIME.finditer(octets):
-        ticks = int(found[1] + found[2], 16) - _HUNDREDS_OF_NS_TO_1970
-        if _is_near(ticks // 10_000_000, date):
-            yield Clock(found[0], "Windows' file time", ticks // 10_000_000)
+        unix = of_filetime(int(found[1] + found[2], 16))
+        if _is_near(unix, date):
+            yield Clock(found[0], "Windows' file time", unix)
     for found in _UUID_1.finditer(octets):
         ticks = int(found[3] + found[2] + found[1], 16) - _HUNDREDS_OF_NS_1582_TO_1970
         if _is_near(ticks // 10_000_000, date):

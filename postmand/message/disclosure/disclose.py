@@ -111,6 +111,8 @@ def _frame(section: Section, scene: Scene) -> Iterator[Finding]:
     value = section.first(b"content-id")
     if value:
         yield from ids.findings(value, "part header Content-ID", scene)
+    if section.number:
+        yield from header.of_part(section)
 
 
 def _is_file(section: Section) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from postmand.message import transfer
 from postmand.message.address import Group, Mailbox, parse_list
-from postmand.message.disclosure import ids
+from postmand.message.disclosure import clocks, ids
 from postmand.message.disclosure.anatomy import Section
 from postmand.message.disclosure.finding import MEANINGS, Finding, found
 from postmand.message.disclosure.scene import Scene
@@ -55,6 +56,8 @@ _ORDER = (
 _ZONE = re.compile(rb"([+-](?:0[0-9]|1[0-4])[0-5]\d)(?!\d)")
 _ZONE_NAME = re.compile(rb"\([^()]{1,60}\)")
 _UTC_NAMES = frozenset((b"(utc)", b"(gmt)", b"(coordinated universal time)"))
+_OWN = re.compile(rb";\s{0,9}x-[a-z]", re.IGNORECASE)
+_ADDRESS = re.compile(rb"([\w.+-]{1,64})@([\w.-]{1,253})")
 _ENCODED = re.compile(rb"=\?([^?*\s]{1,40})(?:\*([A-Za-z-]{2,12}))?\?[BbQq]\?")
 _NEUTRAL = frozenset((b"utf-8", b"us-ascii", b"utf8"))
 _VERSION = re.compile(
@@ -65,7 +68,8 @@ _SYSTEM = re.compile(
     r"[\w.]+-(?:pc|unknown|apple|portbld)-[\w.-]+|Windows(?: NT)?(?: [\d.]+)?"
     r"|Win(?:32|64)|Intel Mac OS X[ \d._]*|Mac OS X[ \d._]*"
     r"|Macintosh|macOS[ \d.]*"
-    r"|iPhone|iPad|iOS|Android[ \d.]*|Linux(?: [\w.]+)?|X11|Ubuntu|Debian|\+deb\d+u\d+"
+    r"|iPhone|iPad|iOS|Android[ \d.]*|gnu/linux|Linux(?: [\w.]+)?"
+    r"|X11|Ubuntu|Debian|\+deb\d+u\d+"
     r"|Fedora|FreeBSD|OpenBSD|NetBSD|SunOS|Microsoft"
 )
 
@@ -78,6 +82,10 @@ def findings(top: Section, scene: Scene) -> Iterator[Finding]:
         if name in _PROGRAMS:
             yield from _program(value, _where(spelt))
         yield from _telling(name, spelt, value)
+        if name == b"received" or (name[:2] == b"x-" and name not in _PROGRAMS):
+            yield from _within(value, _where(spelt), scene)
+        if name == b"mime-version" and b"(" in value:
+            yield from _program(value.partition(b"(")[2], _where(spelt))
         if name in _LANGUAGES:
             yield found("language", _where(spelt), value, "your language")
         yield from _charsets(value, _where(spelt))
@@ -101,6 +109,26 @@ def findings(top: Section, scene: Scene) -> Iterator[Finding]:
     yield from _order(top)
 
 
+def of_part(section: Section) -> Iterator[Finding]:
+    """Yield what a part's header tells by fields and parameters of a program's own."""
+    for spelt, value in section.fields[:50]:
+        line = b"%s: %s" % (spelt, value)
+        name = spelt.lower()
+        if name.startswith(b"x-"):
+            note = "a field of one program's own"
+            yield found("software", f"part {_where(spelt)}", line, note)
+        elif name == b"content-location" and b":" in value:
+            yield found("path", f"part {_where(spelt)}", value, "where the file lies")
+        elif name == b"content-disposition" and _OWN.search(value[:2_000]):
+            note = "a parameter of one program's own"
+            yield found("software", f"part {_where(spelt)}", line, note)
+    for key, value in section.parameters.items():
+        if key.startswith(b"x-"):
+            line = b"%s=%s" % (key, value)
+            note = "a parameter of one program's own"
+            yield found("software", "Content-Type parameter", line, note)
+
+
 def _where(name: bytes) -> str:
     return f"header {name.decode('latin-1')}"
 
@@ -113,6 +141,15 @@ def _program(value: bytes, where: str) -> Iterator[Finding]:
         yield found("version", where, shown, "its version")
     for system in list(dict.fromkeys(_SYSTEM.findall(text)))[:3]:
         yield found("os", where, system.strip(), "your operating system")
+
+
+def _within(value: bytes, where: str, scene: Scene) -> Iterator[Finding]:
+    """Yield the addresses in a field of whatever kind: machines' and people's."""
+    yield from scene.addresses(value[:2_000], where)
+    for match in list(_ADDRESS.finditer(value[:2_000]))[:4]:
+        if not scene.is_own(match[2].decode("latin-1")):
+            yield from scene.host(match[2], where)
+            yield found("username", where, match[1], "your login on your machine")
 
 
 def _telling(name: bytes, spelt: bytes, value: bytes) -> Iterator[Finding]:
@@ -220,7 +257,9 @@ def _subject(top: Section) -> Iterator[Finding]:
 
 
 def _thread_index(value: bytes) -> Iterator[Finding]:
-    note = "Outlook's thread index holds the time the thread began"
+    ticks = int.from_bytes(transfer.decode_base64(value[:200])[:6], "big") << 16
+    when = clocks.stamp(clocks.of_filetime(ticks))
+    note = f"Outlook's thread index holds the time the thread began: {when}"
     yield found("timestamp-in-message-id", "header Thread-Index", value, note)
 
 

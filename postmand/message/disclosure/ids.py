@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -15,6 +16,8 @@ _PIDS = (
     re.compile(rb"\A\d{12,14}\.G[A-Z](\d{1,7})\Z"),
     re.compile(rb"\A(?:al)?[Pp]ine\..*\.\d{10,14}\.(\d{1,7})\Z"),
 )
+# Outlook Express: the last number is the machine's address, backwards.
+_EXPRESS = re.compile(rb"[0-9a-f]{12}\$[0-9a-f]{8}\$([0-9a-f]{8})")
 _JAVA = re.compile(rb"\.JavaMail\.([^.@]{1,60})")
 _PINE = re.compile(rb"\A(?:al)?[Pp]ine\.(LNX|DEB|LSU|LRH|OSX|BSF|BSO|WNT|CYG|SOL)")
 _PINE_VERSION = re.compile(rb"\A(?:al)?[Pp]ine\.[A-Z]{3}\.(\d+(?:\.\d+)?)")
@@ -24,7 +27,8 @@ _SHAPES = (
     (re.compile(rb"(?:al)?[Pp]ine\..*"), "Alpine or Pine"),
     (re.compile(rb".*\.JavaMail\..*"), "JavaMail"),
     (re.compile(rb".*\.squirrel"), "SquirrelMail"),
-    (re.compile(rb"[0-9a-f]{12}\$[0-9a-f]{8}\$[0-9a-f]{8}\$"), "Microsoft Outlook"),
+    (re.compile(rb"[0-9a-f]{12}\$[0-9a-f]{8}\$[0-9a-f]{8}\$?"), "Microsoft Outlook"),
+    (re.compile(rb"[0-9a-z]{6,16}\.fsf(?:_-_|-)?.*"), "Emacs"),
     (re.compile(rb"[0-9A-F]{8}\.\d{5,8}"), "an older Thunderbird or Mozilla"),
     (re.compile(rb"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}"), "Apple Mail or K-9"),
     (re.compile(rb"CA[+\w=.-]{40,80}"), "Gmail"),
@@ -62,6 +66,11 @@ def _shape(local: bytes, domain: bytes, where: str) -> Iterator[Finding]:
                 note = f"a shape that only {program} makes"
                 yield found("random-fingerprintable", where, octets, note)
                 break
+    express = _EXPRESS.fullmatch(local)
+    if express:
+        octets = bytes.fromhex(express[1].decode("ascii"))[::-1]
+        note = f"your machine's address {ipaddress.IPv4Address(octets)}"
+        yield found("local-ip", where, express[1], note)
     user = _JAVA.search(local)
     if user:
         yield found("username", where, user[1], "your login on your machine")

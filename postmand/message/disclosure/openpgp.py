@@ -6,9 +6,9 @@ None of it can be removed: a changed signature is a broken one.
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Iterator
 
+from postmand.message import transfer
 from postmand.message.disclosure.anatomy import Section
 from postmand.message.disclosure.clocks import stamp
 from postmand.message.disclosure.finding import Finding, found
@@ -45,9 +45,7 @@ def findings(section: Section) -> Iterator[Finding]:
 
 def _block(armour: bytes, place: str) -> Iterator[Finding]:
     # The checksum's line begins with the only "=" that another letter follows.
-    letters = re.sub(rb"\s", b"", re.split(rb"\n=[A-Za-z0-9+/]{4}", armour)[0])
-    letters = letters.rstrip(b"=")
-    data = b64decode(letters[: len(letters) - (len(letters) % 4 == 1)] + b"==")
+    data = transfer.decode_base64(re.split(rb"\n=[A-Za-z0-9+/]{4}", armour)[0])
     for tag, body in _packets(data):
         if tag == _SIGNATURE:
             yield from _signature(body, place)

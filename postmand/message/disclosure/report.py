@@ -19,7 +19,7 @@ _WIDTH = 76
 _MOST = 12_000
 _HEADINGS = (
     ("stays", "What your recipients get to see"),
-    ("replaced", "What was replaced by a value that is the same for all"),
+    ("replaced", "What was replaced by a value of this server's own"),
     ("removed", "What was removed, and only this server saw"),
 )
 

@@ -92,5 +92,7 @@ class Scene:
                 address = ipaddress.ip_address(one[0].decode("ascii"))
             except ValueError:
                 continue
-            if not address.is_loopback and not address.is_unspecified:
+            # One of digits alone is a version, as in Eudora's ids.
+            is_version = len(one[0]) < 8
+            if not (address.is_loopback or address.is_unspecified or is_version):
                 yield found("local-ip", where, one[0], "your machine's address")

@@ -49,7 +49,7 @@ _CLOCK = re.compile(r"\b\d{1,2}[:.h]\d\d(?:[:.]\d\d)?\b(?: ?[AaPp]\.?[Mm]\.?)?")
 _ZONE = re.compile(r"(?<![\d-])[+-]\d\d(?::?\d\d)?(?!\d)(?![-/.]\d)|\b(?:GMT|UTC|Z)\b")
 _UTC = re.compile(r"[+-]00(?::?00)?|GMT|UTC|Z")
 _SENT_FROM = re.compile(
-    r"(?:Sent|Gesendet|Von meinem|Envoyé|Enviado|Inviato|Verzonden|Get) "
+    r"(?:Sent|Gesendet|[Vv]on meinem|Envoyé|Enviado|Inviato|Verzonden|Get) "
     r"[^\r\n]{0,60}(?:iPhone|iPad|Android|Samsung|Galaxy|Outlook|Mail for Windows"
     r"|K-9 Mail|Yahoo|Proton|Thunderbird|BlackBerry|Huawei|Xiaomi)[^\r\n]{0,40}"
     r"|Von meinem [^\r\n]{0,40}gesendet[^\r\n]{0,40}"

@@ -84,7 +84,9 @@ class Complaints:
             self.elsewhere.append(request.url)
 
     def _failed(self, request: Request) -> None:
-        self.broken.append(f"{request.url}: {request.failure}")
+        # Who goes on to the next page does not wait for the picture of the last.
+        if request.failure != "net::ERR_ABORTED":
+            self.broken.append(f"{request.url}: {request.failure}")
 
     def _response(self, response: Response) -> None:
         # A page may refuse what was typed; a file of ours may not be missing.

@@ -138,17 +138,18 @@ def publish(person: Person) -> None:
     shown = person.page.get_by_role("listitem").filter(has_text=person.address)
     assert own.fingerprint(person.address) in shown.inner_text().replace(" ", "")
     others = Keyring(person.home / "others")
-    directory = f"{person.house.url}/.well-known/openpgpkey"
+    directory = "/.well-known/openpgpkey"
     local, _, domain = person.address.partition("@")
     digest = own.wkd_hash(person.address)
     for path in (f"{domain}/hu/{digest}?l={local}", f"hu/{digest}?l={local}"):
-        answer = person.page.request.get(f"{directory}/{path}")
-        assert answer.headers["content-type"] == "application/octet-stream"
-        others.take(answer.body())
+        kind, key = person.house.fetch(f"{directory}/{path}")
+        assert kind == "application/octet-stream"
+        others.take(key)
     assert "elsewhere@example.org" not in others.listing()
-    assert own.decrypt(others.encrypt(person.address, b"for you alone")) == (
-        b"for you alone"
-    )
+    letter = others.encrypt(person.address, b"for you alone")
+    assert own.decrypt(letter) == b"for you alone"
+    own.close()
+    others.close()
 
 
 def withdraw(person: Person) -> None:
@@ -175,7 +176,7 @@ def delete(person: Person) -> None:
     gone.get_by_label("Type the account's name").fill("somebody")
     gone.get_by_label("Password").fill(person.password)
     person.press("Delete the account", gone)
-    person.sees("Type the account's name exactly.")
+    person.sees("Type the account's name exactly")
     gone.get_by_label("Type the account's name").fill(person.name)
     gone.get_by_label("Password").fill(person.password)
     person.press("Delete the account", gone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import time
 from pathlib import Path
 from typing import Self
@@ -52,3 +53,15 @@ class WebHouse(House):
                     return self
             time.sleep(0.02)
         raise AssertionError(f"no page from {self.web_port}:\n{self.told()}")
+
+    def fetch(self, path: str) -> tuple[str, bytes]:
+        """Ask for a path as a program without a session; return media type and octets.
+
+        Whatever has not the status 200 is a failure.
+        """
+        link = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=PATIENCE)
+        with contextlib.closing(link):
+            link.request("GET", path, headers={"Host": HOST})
+            answer = link.getresponse()
+            assert answer.status == 200, (path, answer.status)
+            return answer.headers["Content-Type"], answer.read()
