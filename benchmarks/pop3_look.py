@@ -49,7 +49,7 @@ class Looked:
 def look(plan: Look) -> Looked:
     """Look in until the time is over; once at least."""
     began = time.perf_counter()
-    latencies = []
+    latencies: list[float] = []
     while not latencies or time.perf_counter() < began + plan.seconds:
         start = time.perf_counter()
         _once(plan)

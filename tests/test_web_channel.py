@@ -221,14 +221,37 @@ class ChannelTest(SynchronousTestCase):
         one, other = (request(b"GET", path) for path in (b"/robots.txt", b"/nothing"))
         channel, line = self.world.connect()
         channel.dataReceived(one + other + one)
+        self.world.turns()
         found = [answer.status for answer in answers(line.value())]
         self.assertEqual(found, [200, 404, 200])
         # Octet by octet it is no other.
         channel, line = self.world.connect()
         for octet in one + other:
             channel.dataReceived(bytes([octet]))
+            self.world.turns()
         found = [answer.status for answer in answers(line.value())]
         self.assertEqual(found, [200, 404])
+
+    def test_a_burst_is_answered_turn_by_turn(self) -> None:
+        """Others come between; and who takes no answers is given no more of them."""
+        channel, line = self.world.connect()
+        burst = 20
+        channel.dataReceived(request(b"GET", b"/robots.txt") * burst)
+        self.assertEqual(len(answers(line.value())), 1)
+        for number in range(2, 6):
+            self.world.turn()
+            self.assertEqual(len(answers(line.value())), number)
+        channel.pauseProducing()
+        self.world.turns()
+        self.assertEqual(len(answers(line.value())), 5)
+        channel.resumeProducing()
+        self.world.turns()
+        self.assertEqual(len(answers(line.value())), burst)
+        # Stuck for good, it goes as any other.
+        channel.dataReceived(request(b"GET", b"/robots.txt") * 2)
+        channel.pauseProducing()
+        self.world.clock.advance(61)
+        self.assertTrue(line.aborting)
 
     def test_slow(self) -> None:
         """All of a request is here in time, or the connection goes: no dripping."""

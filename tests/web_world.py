@@ -9,6 +9,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -357,9 +358,22 @@ class World:
         channel, line = self.connect(peer)
         for piece in octets:
             channel.dataReceived(piece)
+            self.turns()
         said = line.value()
         channel.connectionLost(Failure(ConnectionDone()))
         return bytes(said)
+
+    def turns(self) -> None:
+        """Let the reactor turn, without time, while anybody waits for a turn."""
+        self.clock.advance(0)
+
+    def turn(self) -> None:
+        """Let it turn once, for the one who waits."""
+        now = self.clock.seconds()
+        (one,) = [c for c in self.clock.getDelayedCalls() if c.getTime() <= now]
+        begin = partial(one.func, *one.args, **one.kw)
+        one.cancel()
+        begin()
 
     def browser(self, peer: str = "127.0.0.1") -> Browser:
         """Return a visitor's browser."""

@@ -14,10 +14,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import connectionDone
-from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
 from postmand.rules.peers import Seats, peer_key
+from postmand.web.pacing import PacedChannel, Turns
 from postmand.web.secrecy import ALWAYS
 from postmand.web.targets import is_ours, origin_form
 
@@ -101,6 +101,10 @@ class PageRequest(Request):
             return
         self.content.write(data)
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Answer, when it is this request's turn."""
+        self.channel.answer(partial(super().requestReceived, command, path, version))
+
     def write(self, data: bytes) -> None:
         """Write; before the first octet the header is made ours."""
         if not self.startedWriting:
@@ -114,7 +118,7 @@ class PageRequest(Request):
         super().write(data)  # type: ignore[no-untyped-call]
 
 
-class PageChannel(HTTPChannel):
+class PageChannel(PacedChannel):
     """A connection. All of a request has to be here within one time."""
 
     totalHeadersSize = _HEADER_BYTES
@@ -124,7 +128,7 @@ class PageChannel(HTTPChannel):
     on_end: Any = None
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._late: IDelayedCall | None = None
         self.refused = False
 
@@ -149,7 +153,7 @@ class PageChannel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         """Take what comes, unless the request is refused already."""
         if not self.refused:
-            super().dataReceived(data)  # type: ignore[no-untyped-call]
+            super().dataReceived(data)
 
     def lineReceived(self, line: bytes) -> None:
         """Take a line of the header."""
@@ -174,16 +178,19 @@ class PageChannel(HTTPChannel):
         return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
 
     def allContentReceived(self) -> None:
-        """Answer; how long that takes is ours."""
+        """Answer, unless the request is refused already."""
         if not self.refused:
-            self._stop_waiting()
             super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def answering(self) -> None:
+        """Wait no longer: how long an answer takes is ours."""
+        self._stop_waiting()
 
     def requestDone(self, request: Any) -> None:
         """Wait for the next one, or for the visitor to take the answer and go."""
         # Before what follows: the next request may be here already, and be answered.
         self._wait(self.site.settings.request_seconds)
-        super().requestDone(request)  # type: ignore[no-untyped-call]
+        super().requestDone(request)
 
     def refuse(self, code: int) -> None:
         """Say why nothing more is read, and end."""
@@ -212,7 +219,7 @@ class PageChannel(HTTPChannel):
         self._stop_waiting()
         if self.on_end is not None:
             self.on_end()
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)
 
     def _wait(self, seconds: float) -> None:
         # One time for all of it: Twisted's own begins anew with each octet.
@@ -251,6 +258,7 @@ class PageSite(Site):
         )
         self.settings = settings
         self._refusals = refusals
+        self._turns = Turns(reactor)
         self._seats = Seats(settings.connections, settings.connections_per_peer)
 
     def refusal(self, code: int, text: bytes | None = None) -> bytes:
@@ -274,6 +282,7 @@ class PageSite(Site):
         if not self._seats.take(peer):
             return None
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel.turns = self._turns
         channel.on_end = partial(self._seats.leave, peer)
         return channel
 

@@ -11,11 +11,13 @@
     const s = Math.max(1, Math.round(ms / 1000));
     if (s < 90) return s === 1 ? "1 second" : `${s} seconds`;
     const minutes = Math.round(s / 60);
-    return minutes < 90 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`;
+    if (minutes < 90) return `${minutes} minutes`;
+    const hours = Math.round(minutes / 60);
+    return hours < 48 ? `${hours} hours` : `${Math.round(hours / 24)} days`;
   };
 
   const set = (box) => {
-    const { bits, resource, name, before, after, into } = box.dataset;
+    const { resource, name, before, after, into } = box.dataset;
     const button = box.querySelector("button");
     const bar = box.querySelector("progress");
     const shown = box.querySelector("[data-shown]");
@@ -30,14 +32,17 @@
     let able = true;
     let send = false; // the form, when the stamp is made
 
+    const say = (text) => {
+      shown.textContent = said.textContent = text;
+    };
+
     const stop = (text) => {
       for (const one of team) one.terminate();
       team = [];
       send = false;
       bar.hidden = true;
-      shown.textContent = "";
       button.textContent = make;
-      said.textContent = text;
+      say(text);
     };
 
     const finish = (stamp, took) => {
@@ -73,16 +78,16 @@
 
     const start = () => {
       if (named && !named.reportValidity()) {
-        said.textContent = "First give the account its name: the stamp is made for it.";
+        say("First give the account its name: the stamp is made for it.");
         return;
       }
       const what = resource || before + named.value.trim() + after;
-      const wanted = Number(choice ? choice.value : bits);
+      const wanted = Number(choice ? choice.value : box.dataset.bits);
       const { tell, took } = teller(2 ** wanted);
       button.textContent = "Stop";
       bar.value = 0;
       bar.hidden = false;
-      said.textContent = "The stamp is being made.";
+      say("The stamp is being made.");
       const cores = (navigator.hardwareConcurrency || 2) - 1;
       for (let i = Math.min(Math.max(cores, 1), MOST_WORKERS); i > 0; i--) {
         const one = new Worker(miner);

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from playwright.sync_api import expect
 
-from tests.flow.house import password, take_all
+from tests.flow.house import take_all
 from tests.peers.web.node import SIGNUP_BITS
 from tests.peers.web.openpgp import Keyring
 from tests.peers.web.person import Person

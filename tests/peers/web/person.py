@@ -115,8 +115,8 @@ class Person:
         stamp = self.page.get_by_label("The stamp", exact=True)
         stamp.fill("")
         self.press("Make the stamp here")
-        made = self.page.get_by_text(re.compile("^The stamp is made"))
-        made.wait_for(timeout=STAMP_MS)
+        made = self.page.get_by_role("status").filter(has_text="The stamp is made")
+        made.wait_for(state="attached", timeout=STAMP_MS)
         assert stamp.input_value().startswith("1:")
 
     def paste(self, bits: int) -> None:

@@ -36,9 +36,7 @@ def rounds() -> str:
 
 
 def _round(t: int) -> str:
-    names = dict(
-        zip("abcde", ("abcde"[(at - t) % 5] for at in range(5)), strict=True)
-    )
+    names = dict(zip("abcde", ("abcde"[(at - t) % 5] for at in range(5)), strict=True))
     function, constant = _STAGES[t // 20]
     text = ""
     if t >= 16:
