@@ -318,7 +318,7 @@ class PaceTests(SynchronousTestCase):
         """A pace on a clock."""
         self.house = House(World({}))
         self.clock = self.house.clock
-        self.pace = Pace(self.clock, 1.0)
+        self.pace = Pace(self.clock, 1.0, burst=3)
         self.turns: list[tuple[float, str]] = []
 
     def take(self, name: str, lines: int = 1, *, reply: bool = False) -> None:

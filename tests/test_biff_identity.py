@@ -148,6 +148,21 @@ class Network(RuleBasedStateMachine):
         """Nothing is on its way any more."""
         self.world.settle()
 
+    @rule()
+    def near_arrives(self) -> None:
+        """What is between bot and server; the services are slow."""
+        while self.world.pipes["from_bot"] or self.world.pipes["to_bot"]:
+            self.world.pump("from_bot")
+            self.world.pump("to_bot")
+
+    @rule(who=people)
+    def slow_question(self, who: int) -> None:
+        """Say something; the services have not answered the check of it."""
+        self.world.say(self.who(who), b".show")
+        self.near_arrives()
+        self.bot.ask()
+        self.near_arrives()
+
     @rule(who=people, nick=st.sampled_from(NICKS))
     def rename(self, who: int, nick: bytes) -> None:
         """Take a nick, the services' too."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from postmand.biff import words
 from postmand.biff.budget import Answer, Budget
@@ -177,8 +178,7 @@ class Commands:
             log_fault(log, "an answer failed", fault)
 
     def _answer_soon(self, talk: _Talk, text: bytes) -> None:
-        said = Deferred.fromCoroutine(self._say(talk, text))
-        said.addErrback(lambda failure: failure.trap(LinkLostError))
+        Deferred.fromCoroutine(self._say(talk, text)).addErrback(_unsaid)
 
     async def _say(self, talk: _Talk, text: bytes) -> None:
         """Say it to who has asked; if the nick may have changed hands, to nobody."""
@@ -265,6 +265,12 @@ class Commands:
 
     def _address(self, name: str) -> bytes:
         return name.encode() + b"@" + self._doors.mail_domain
+
+
+def _unsaid(failure: Failure) -> None:
+    """A lost link is no fault; what else may go wrong is logged without its words."""
+    if not failure.check(LinkLostError):
+        log_fault(log, "an answer failed", failure)
 
 
 def _split(text: bytes) -> tuple[bytes, bytes]:

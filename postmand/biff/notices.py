@@ -7,8 +7,9 @@ are present are checked again at ticks, ever more rarely.
 
 A nick is told at least once. Nothing on IRC says that a NOTICE arrived, so a nick
 counts as told when the link has stood for `settle_seconds` after it, or when the bot
-was stopped in order; a link lost before, or a crash, and it waits on. A second "You
-have new mail" is a small nuisance; one that never came is a failure.
+was stopped in order; a link lost before, or a crash, and it waits on (and may be told
+twice within a tick). A second "You have new mail" is a small nuisance; one that never
+came is a failure. What came since the last tick is lost with a crash, not with a stop.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Pace:
     """
 
     def __init__(
-        self, reactor: IReactorTime, line_seconds: float, burst: int = 3
+        self, reactor: IReactorTime, line_seconds: float, burst: int = 2
     ) -> None:
         self._reactor = reactor
         self._line_seconds = line_seconds

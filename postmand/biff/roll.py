@@ -125,9 +125,8 @@ class Roll:
         It is known only where joins, changes and those who were there before all tell
         their account (`knows_accounts`).
         """
-        if not (self.knows_accounts and self.holds(identity)):
-            return None
-        return self._people[identity.nick].account
+        person = self._people.get(identity.nick) if self.holds(identity) else None
+        return person.account if person is not None and self.knows_accounts else None
 
     def __iter__(self) -> Iterator[Identity]:
         return iter([person.identity for person in self._people.values()])

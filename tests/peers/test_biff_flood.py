@@ -16,7 +16,7 @@ import pytest
 
 from tests.flow.house import House
 from tests.peers.irc.evidence import undue
-from tests.peers.irc.registry import watch
+from tests.peers.irc.registry import add_members, watch
 from tests.peers.irc.stage import NEWS, Stage
 from tests.peers.irc.users import User
 
@@ -96,7 +96,7 @@ def crowds(
     """Have all networks play at the same time."""
     base = tmp_path_factory.mktemp("crowds")
     like = House(base / "template", biff={"endpoint": "tcp:127.0.0.1:9"})
-    like.add("jondoe", *_MEMBERS)
+    add_members(like, "jondoe", *_MEMBERS)
     with ThreadPoolExecutor(len(_NETWORKS)) as pool:
         yield {
             pair: pool.submit(lambda pair=pair: Crowd(base / pair, pair, like).play())

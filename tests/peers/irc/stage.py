@@ -16,6 +16,7 @@ from tests.flow.house import House, password
 from tests.peers.irc.delay import SECONDS, delayed
 from tests.peers.irc.evidence import undue
 from tests.peers.irc.filter import filtered
+from tests.peers.irc.registry import add_members
 from tests.peers.irc.servers import Network
 from tests.peers.irc.users import CHANNEL, User
 
@@ -26,6 +27,7 @@ NEWS_SAID = b":You have new mail"
 NEWS = rb"(?<=:)You have new mail$"
 _BOT_PASSWORD = "bots-own-93kfQx"
 MEMBERS = tuple(f"member{number:02}" for number in range(20))
+_TICK = 1.5
 _LINES = {"plain": delayed, "filtered": filtered}
 
 
@@ -38,7 +40,7 @@ def template(base: Path) -> House:
     """Return a mail host with MEMBERS that never runs: stages begin as its copy."""
     base.mkdir()
     house = House(base, biff={"endpoint": "tcp:127.0.0.1:9"})
-    house.add("jondoe", "witness", "alice", *MEMBERS)
+    add_members(house, "jondoe", "witness", "alice", *MEMBERS)
     return house
 
 
@@ -78,6 +80,11 @@ class Stage:
     def has_services(self) -> bool:
         """Whether anybody can be identified here."""
         return bool(self.network.services)
+
+    @property
+    def tick(self) -> float:
+        """How many seconds a tick of the notices is."""
+        return _TICK
 
     @property
     def lag(self) -> float:
@@ -199,9 +206,9 @@ class Stage:
         found: dict[str, object] = {
             "endpoint": f"tcp:127.0.0.1:{self.relay.port}",
             "filtered": self.line == "filtered",
-            "notice_seconds": 2.0,
+            "notice_seconds": _TICK,
             "line_seconds": 0.3,
-            "check_seconds": 6.0,
+            "check_seconds": 4.0,
             "nicks_per_account": 100,
         }
         if self.has_services:
