@@ -318,6 +318,8 @@ class World:
             one.login = b"" if forgetful else one.account
             if forgetful:
                 one.account, one.registered = b"", False
+                if self.rich and one.present:
+                    self._emit(Account(one.nick, b""))
 
     def _ask_services(self, what: tuple[Any, ...]) -> None:
         if self.services_up:

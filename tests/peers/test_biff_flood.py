@@ -16,8 +16,8 @@ import pytest
 
 from tests.flow.house import House
 from tests.peers.irc.evidence import undue
-from tests.peers.irc.registry import add_members, watch
-from tests.peers.irc.stage import NEWS, Stage
+from tests.peers.irc.registry import watch
+from tests.peers.irc.stage import NEWS, Stage, template
 from tests.peers.irc.users import User
 
 _NICKS = int(os.environ.get("NICKS", "40"))
@@ -95,8 +95,7 @@ def crowds(
 ) -> Iterator[dict[str, Future[None]]]:
     """Have all networks play at the same time."""
     base = tmp_path_factory.mktemp("crowds")
-    like = House(base / "template", biff={"endpoint": "tcp:127.0.0.1:9"})
-    add_members(like, "jondoe", *_MEMBERS)
+    like = template(base / "template", *_MEMBERS)
     with ThreadPoolExecutor(len(_NETWORKS)) as pool:
         yield {
             pair: pool.submit(lambda pair=pair: Crowd(base / pair, pair, like).play())
