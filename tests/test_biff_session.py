@@ -419,6 +419,20 @@ class NickServ(SessionTests):
         self.assertEqual(len(told), 1)
         self.assertNotIn(PASSWORD.decode(), repr(self.logged))
 
+    def test_refused_by_an_impostor(self) -> None:
+        """Who has NickServ's nick while it is away does not make us give up."""
+        self.identify(services_host=HOST)
+        self.after(30)
+        self.hear(BIFF + b"JOIN #mail.i2p")
+        tries = 0
+        for _ in range(400):
+            for line in self.after(10):
+                if b"IDENTIFY" in line:
+                    tries += 1
+                    self.hear(b":NickServ!u@elsewhere NOTICE biff :Password incorrect")
+        self.assertGreater(tries, 3)
+        self.assertEqual([one for one in self.logged if "did not" in repr(one)], [])
+
     def test_services_come_back(self) -> None:
         """Services that were away are asked again, and then no more."""
         self.identify(services_host=HOST)

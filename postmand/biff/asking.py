@@ -86,7 +86,7 @@ class Asking:
         return check.verdict and self._roll.holds(identity)
 
     async def _see_through(self, check: Check, *, reply: bool) -> None:
-        while check.verdict is None:
+        while check.asks:
             cost = check.cost
             await self._pace.turn(cost, reply=reply)
             lines = self._checks.ask(check, self._reactor.seconds())

@@ -170,12 +170,18 @@ def thief_of_a_notice(stage: Stage) -> None:
     ida, thief = stage.user("ida"), stage.user("thiefi", account=False)
     stage.register(ida, member)
     said, mark = len(stage.relay.said), thief.mark()
-    stage.mail(member, "witness")
     if stage.line == "filtered":
+        stage.mail(member, "witness")
         stage.await_said(rb"^(WHOIS ida|PRIVMSG \S+ :(ACC|STATUS) ida)$", said)
-    ida.say(b"NICK idaaway")
-    ida.round_trip()
-    thief.rename("ida")
+        ida.rename("idaaway")
+        thief.rename("ida")
+    else:
+        # Nothing is asked there. What is on its way when the nick changes hands can
+        # not be called back, so the bot hears of that first.
+        ida.rename("idaaway")
+        thief.rename("ida")
+        stage.pass_on()
+        stage.mail(member, "witness")
     stage.hear(stage.witness, NEWS, mark)
     stage.pass_on()
     stage.pass_on()
@@ -199,13 +205,13 @@ def thief_of_an_answer(stage: Stage) -> None:
     stage.await_said(rb"^(NOTICE|PRIVMSG) jim .*@mail\.i2p", said)
     jim.rename("jimaway")
     thief.rename("jim")
-    known = stage.await_heard(rb"(^| ):jim!\S+ NICK :?jimaway", heard) + stage.lag
+    known = stage.await_heard(rb"(^| ):jim!\S+ NICK :?jimaway", heard)
     stage.pass_on()
     stage.pass_on()
     for when, line in stage.relay.said[said:]:
         if re.match(rb"(NOTICE|PRIVMSG) jim .*@mail\.i2p", line):
             # A scheduling's worth of slack: the record is the relay's, not the bot's.
-            assert when < known + 0.2, line
+            assert when < known + 0.3, line
 
 
 @scene

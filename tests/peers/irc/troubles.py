@@ -128,7 +128,7 @@ def nick_stolen(stage: Stage) -> None:
     thief.rename(BOT)
     mark = stage.watcher.mark()
     stage.relay.open()
-    stage.watcher.hear(rb"^:biff\S* JOIN", mark)
+    stage.watcher.hear(rb"^:biff\S* JOIN", mark, seconds=60)
     if not stage.can_log_in:
         thief.quit()
     stage.watcher.hear(rb"^:biff\S+ NICK :?biff$|^:biff!\S+ JOIN", mark)
