@@ -419,6 +419,14 @@ class NickServ(SessionTests):
         self.assertEqual(len(told), 1)
         self.assertNotIn(PASSWORD.decode(), repr(self.logged))
 
+    def test_no_name(self) -> None:
+        """What is no nick is not taken for ours, in the welcome or later."""
+        self.identify(services_host=HOST)
+        for name in (b"n" * 600, b"", b"a b", b"#x"):
+            self.hear(BIFF + b"NICK :" + name, b":irc.test 001 %b :Hi" % name)
+        said = self.hear(NICKSERV + b"You are now identified")
+        self.assertEqual(said, [b"WHOIS biff"])
+
     def test_refused_by_an_impostor(self) -> None:
         """Who has NickServ's nick while it is away does not make us give up."""
         self.identify(services_host=HOST)
