@@ -8,15 +8,14 @@ before it; while it is on its way nothing is asked here.
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from postmand.delivery.connection import Connection, Gone
+from postmand.delivery.client import Client
+from postmand.delivery.connection import Gone
 from postmand.delivery.replies import extensions
-from postmand.faults import log_fault
 from postmand.internet import Reply
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from postmand.delivery.replies import Answer
     from postmand.interfaces import IChunks
     from postmand.link import Pinned
 
@@ -39,7 +37,6 @@ _SLOWEST = 1_024
 _UNDERWAY = 4_194_304
 # A line that has nothing to do says so after so many seconds, that the tunnel lives.
 _IDLE = (60.0, 120.0)
-_FAREWELL = 10.0
 # So many questions wait for their answers on one line.
 _ASKED = 50
 
@@ -105,12 +102,14 @@ class Company(Protocol):
         """The line is over, with what it did not finish."""
 
 
-class HostLine(Connection):
+class HostLine(Client):
     """A conversation from greeting to QUIT.
 
     `greeted` tells that the host answered, `proven` that it did so more than once;
     `ended` fires when the connection is gone.
     """
+
+    far_end: ClassVar[str] = "the mail host"
 
     def __init__(
         self,
@@ -120,9 +119,8 @@ class HostLine(Connection):
         reactor: IReactorTime,
         rng: Random,
     ) -> None:
-        super().__init__(reactor)
+        super().__init__(PATIENCE, reactor)
         self.pinned = pinned
-        self.greeted = False
         self.proven = False
         self.ended: Deferred[None] = Deferred()
         self._company = company
@@ -130,7 +128,6 @@ class HostLine(Connection):
         self._rng = rng
         self._asked: deque[Question] = deque()
         self._load: Load | None = None
-        self._retired = False
         self._most = 0
 
     # What the company asks.
@@ -171,42 +168,13 @@ class HostLine(Connection):
         self._load = load
         self.wake()
 
-    def retire(self) -> None:
-        """Take leave when what was begun is done."""
-        self._retired = True
-        if not self.greeted:
-            self.end("")
-        self.wake()
-
     # The conversation.
-
-    def connectionMade(self) -> None:
-        """Begin."""
-        super().connectionMade()
-        conversing = Deferred.fromCoroutine(self._converse())
-        conversing.addErrback(partial(log_fault, self.log, "a line's end"))
-
-    async def _converse(self) -> None:
-        reason = ""
-        try:
-            await self._greet()
-            while await self._turn():
-                self._company.ready(self)
-            await self._ask(b"QUIT\r\n", _FAREWELL)
-        except Gone as gone:
-            reason = str(gone)
-        except Exception as fault:
-            log_fault(self.log, "a conversation with the mail host failed", fault)
-            reason = "fault"
-        self._part(reason)
-        await self.close()
-        self.ended.callback(None)
 
     async def _greet(self) -> None:
         self.owe(1)
         if (await self.answer(PATIENCE)).code != 220:
             raise Gone("greeting-refused")
-        answer = await self._ask(b"EHLO %s\r\n" % self._name, PATIENCE)
+        answer = await self._ask(b"EHLO %s\r\n" % self._name)
         offered = extensions(answer)
         if answer.code != 250 or not offered.keys() >= {b"PIPELINING", b"CHUNKING"}:
             raise Gone("hello-refused")
@@ -227,8 +195,9 @@ class HostLine(Connection):
         elif self._retired:
             return False
         elif not await self.event(self.reactor.seconds() + self._rng.uniform(*_IDLE)):
-            await self._ask(b"NOOP\r\n", PATIENCE)
+            await self._ask(b"NOOP\r\n")
             self.proven = True
+        self._company.ready(self)
         return True
 
     async def _hear(self, question: Question) -> None:
@@ -286,10 +255,6 @@ class HostLine(Connection):
             raise Gone("") from fault
         return piece
 
-    async def _ask(self, line: bytes, seconds: float) -> Answer:
-        self.say(line, 1)
-        return await self.answer(seconds)
-
     def _part(self, reason: str) -> None:
         """Hand everything back."""
         self.over = self.over or "parted"
@@ -299,3 +264,7 @@ class HostLine(Connection):
         self._asked.clear()
         self._load = None
         self._company.parted(self, reason, left)
+
+    def _closed(self) -> None:
+        """Tell that the connection is gone."""
+        self.ended.callback(None)
