@@ -82,7 +82,10 @@ class IOffice(Interface):
     """The mail host's side of the link: mail from the Internet for its members."""
 
     def recipient(gateway: int, address: bytes, size: int) -> Deferred[Reply]:
-        """Judge a recipient for a gateway, capped by gateway against probing."""
+        """Judge a recipient for a gateway.
+
+        How often one may ask, and how much it may bring, the link counts before.
+        """
 
     def accept(gateway: int, crate: Crate) -> Deferred[Reply]:
         """Wash and deliver; a 250 means on disk. 5xx: never; 4xx: try again later.

@@ -14,7 +14,7 @@ from twisted.internet.endpoints import clientFromString
 from postmand.config import Config, ConfigError, Exchange, Exit, Link
 from postmand.counts import Counts
 from postmand.delivery.callout import Caller
-from postmand.delivery.dialling import tcp
+from postmand.delivery.dialling import bind_fault, tcp, within_reach
 from postmand.delivery.exit import Exit as Delivery
 from postmand.delivery.forwarding import Forwarding
 from postmand.delivery.host import Host
@@ -99,6 +99,7 @@ def parts(site: Site) -> Parts:
     keys = GatewayKeys(config)
     identity = keys.link()
     _host_key(config, link)
+    _sources(config, exit_)
     server = _server(config, exit_.resolver)
     resolver = Resolver(SilentReactor(reactor), [server], random)
     networks = Networks(allowed=exit_.allowed_networks)
@@ -197,6 +198,17 @@ def _sections(config: Config) -> tuple[Exchange, Link, Exit]:
     return config.exchange, config.link, config.exit or Exit()
 
 
+def _sources(config: Config, exit_: Exit) -> None:
+    """Try the addresses that mail leaves from: each has to be this machine's."""
+    for address in exit_.source:
+        fault = bind_fault(address)
+        if fault:
+            raise ConfigError(
+                f"{config.source}: [exit] source: {address}: {fault}; name an address "
+                "of this machine, or none"
+            )
+
+
 def _server(config: Config, text: str) -> Server:
     match = _SERVER.fullmatch(text)
     if match is None:
@@ -222,10 +234,11 @@ def _delivery(
     resolver: Resolver,
     networks: Networks,
 ) -> Delivery:
-    dial = tcp(site.reactor)
+    dial = tcp(site.reactor, exit_.source)
+    public = within_reach(networks.public, exit_.source)
     policies = PolicyFile(
         resolver,
-        public=networks.public,
+        public=public,
         dial=dial,
         reactor=site.reactor,
         rng=site.random,
@@ -234,7 +247,7 @@ def _delivery(
         exit_,
         exchange.host_name,
         resolver,
-        public=networks.public,
+        public=public,
         dial=dial,
         fetch=policies.fetch,
         reactor=site.reactor,
@@ -254,7 +267,9 @@ def _evidence(
 ) -> Evidence:
     reactor = site.reactor
     blocking = Blocking(resolver, reactor)
-    caller = Caller(exchange.host_name, tcp(reactor), exit_.port, reactor)
+    dial = tcp(reactor, exit_.source)
+    reached = within_reach(lambda _: True, exit_.source)
+    caller = Caller(exchange.host_name, dial, exit_.port, reactor)
     settings = CalloutSettings(domains=exchange.callout_domains)
 
     def checked(peer: str, helo: bytes, sender: bytes) -> str:
@@ -267,7 +282,14 @@ def _evidence(
             resolver,
             Domains(resolver, networks.place, reactor),
             Blacklists(resolver, exchange.blacklists, reactor),
-            Callouts(caller.call, settings, reactor, os.urandom(_MARK_BYTES)),
+            Callouts(
+                lambda address, places: caller.call(
+                    address, [one for one in places if reached(one)]
+                ),
+                settings,
+                reactor,
+                os.urandom(_MARK_BYTES),
+            ),
             greylist,
             lambda *facts: asking(checked, *facts),
         ),

@@ -399,6 +399,17 @@ class RecipientTests(SynchronousTestCase):
         self.assertEqual(len(door.world.questions), 3)
         self.assertEqual(door.count("host-refuses"), 2)
 
+    def test_named_again(self) -> None:
+        """In one transaction the host is asked once for each; in the next one anew."""
+        door = Door()
+        call = door.named()
+        for again in (b"alice@i2pmail.org", b"ALICE@I2PMAIL.ORG."):
+            self.assertEqual(call.codes(b"RCPT TO:<%s>\r\n" % again), [250])
+        self.assertEqual(len(door.world.questions), 1)
+        call.send(b"RSET\r\nMAIL FROM:<bob@example.org>\r\n")
+        self.assertEqual(call.codes(b"RCPT TO:<alice@i2pmail.org>\r\n"), [250])
+        self.assertEqual(len(door.world.questions), 2)
+
     def test_link_away(self) -> None:
         """In mode "verify" nobody is taken unseen."""
         door = Door()
@@ -898,6 +909,45 @@ class BoundTests(SynchronousTestCase):
             [True, True, False, True],
         )
         self.assertEqual(calls("192.0.2.9"), [False])
+
+    def test_no_place(self) -> None:
+        """Who comes too many is told so, that a mail server tries again; then closed.
+
+        What it says is not listened to, and its leaving frees nobody's place.
+        """
+        door = Door(connections_per_peer=1)
+        first = door.greeted()
+        for _ in range(3):
+            call = door.call()
+            self.assertEqual(reply_codes(call.said), [421])
+            self.assertTrue(call.said.startswith(b"421 4.3.2 "))
+            self.assertFalse(call.open)
+            call.drop()
+        self.assertEqual(door.count("no-place"), 3)
+        self.assertEqual(first.codes(b"NOOP\r\n"), [250])
+
+    def test_naming_anew_wins_no_time(self) -> None:
+        """One recipient after the other, transaction after transaction, is no mail."""
+        for between in ((), (b"RSET", b"MAIL FROM:<bob@example.org>")):
+            call = Door().named()
+            for _ in range(31):
+                call.advance(10)
+                for line in (*between, b"RCPT TO:<alice@i2pmail.org>"):
+                    call.line(line) if call.open else None
+            self.assertFalse(call.open)
+            self.assertIn(b"421 4.4.2", call.said)
+
+    def test_a_message_wins_time(self) -> None:
+        """Its neighbour: who hands in a message has the same time for the next."""
+        door = Door()
+        call = door.named()
+        for _ in range(4):
+            call.advance(290)
+            self.assertEqual(call.codes(b"DATA\r\n"), [354])
+            self.assertEqual(call.codes(LETTER + b".\r\n"), [250])
+            call.advance(200)
+            call.send(b"MAIL FROM:<bob@example.org>\r\nRCPT TO:<a@i2pmail.org>\r\n")
+            self.assertTrue(call.open)
 
     def test_a_place_is_given_back(self) -> None:
         """Who leaves makes room."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -93,6 +94,35 @@ class LineTests(NetCase):
         self.assertLess(max(gaps), 451)
         self.assertGreater(len({round(gap) for gap in gaps[-10:]}), 5)
         self.assertIn("host-away", net.counted)
+
+    def test_one_is_back(self) -> None:
+        """Who notes first that the host is back has the others come at once."""
+        net = self.net(3)
+        net.down = True
+        net.started()
+        net.advance(4 * 3_600)
+        net.down = False
+        while net.host.away:
+            net.advance(1)
+        net.advance(5)
+        self.assertEqual(len(net.open), 3)
+
+    def test_tunnel_that_often_ends(self) -> None:
+        """A line that nobody asked anything stood all the same: no growing gaps."""
+        net = self.net().started()
+        for _ in range(20):
+            net.advance(20)
+            net.cut()
+            net.advance(5)
+            self.assertEqual(len(net.open), 2)
+
+    def test_greets_and_goes(self) -> None:
+        """A host that greets and hangs up is dialled more and more seldom."""
+        net = self.net(1).started()
+        for _ in range(7_200):
+            net.cut()
+            net.advance(1)
+        self.assertLess(len(net.dials), 40)
 
     def test_dialling_hangs(self) -> None:
         """A connection that does not come about is given up after a minute."""
@@ -514,6 +544,24 @@ class ForwardingTests(NetCase):
         net.advance(2 * 3_600)
         self.assertEqual(self.counted, ["forwarded"])
         self.assertEqual(self.spool.waiting(), [])
+
+    def test_link_fails_again_and_again(self) -> None:
+        """The last try may have arrived: the next comes while the host knows that."""
+        net = self.net().started()
+        came = []
+
+        def lost(gateway: int, crate: Any) -> Deferred[Reply]:
+            came.append(net.clock.seconds())
+            return succeed(Reply(451, "4.4.2", "The mail host does not answer"))
+
+        net.house.office.accept = lost
+        self.put(b"one")
+        self.forwarding(net)
+        net.advance(8 * 3_600)
+        gaps = [after - before for before, after in pairwise(came)]
+        self.assertGreater(len(gaps), 12)
+        self.assertGreater(max(gaps), 600)
+        self.assertLess(max(gaps), 1_900)
 
     def test_one_does_not_hold_up_others(self) -> None:
         """While one is kept back the others go."""

@@ -93,6 +93,13 @@ class OutpostTest(SynchronousTestCase):
         _, way_out = self.factories(host_pin="")
         self.assertIsInstance(way_out, OutgoingFactory)
 
+    def test_source(self) -> None:
+        """Mail leaves from an address of this machine, or there is no gateway."""
+        sections = {"exchange": EXCHANGE, "link": LINK}
+        line = self.refused(**sections, exit={"source": ["192.0.2.1"]})
+        self.assertIn("[exit] source: 192.0.2.1: ", line)
+        self.assertIn("; name an address of this machine, or none", line)
+
     def test_session(self) -> None:
         """A session of the wired exchange knows its configured name alone."""
         way_in, _ = self.factories()

@@ -43,6 +43,8 @@ _CONNECT = 60.0
 # Between one connection and the next: seconds, doubled with each that came to nothing.
 _GAP = 1.0
 _LONGEST_GAP = 300.0
+# A line that was greeted and stood so long came to something, asked or not.
+_STOOD = 10.0
 # A crate that no line has begun with after these seconds is to come again.
 _BEGIN = 120.0
 _WAITING = 64
@@ -125,6 +127,7 @@ class Host:
         self._keeping: list[Deferred[None]] = []
         # What ends early when we stop: dialling, and waiting before it.
         self._pauses: set[Deferred[Any]] = set()
+        self._naps: set[Deferred[None]] = set()
         self._stopped = True
         self._told = ""
 
@@ -204,6 +207,9 @@ class Host:
         if self._told:
             self._told = ""
             self.log.info("the mail host is back")
+            # With one line alone a large crate would let no question pass.
+            for nap in list(self._naps):
+                nap.cancel()
         self._dispatch()
 
     def parted(self, line: HostLine, reason: str, left: list[Errand]) -> None:
@@ -277,9 +283,12 @@ class Host:
         failures = 0
         while not self._stopped:
             line = await self._dial()
+            since = self._reactor.seconds()
             if line is not None:
                 await line.ended
-            failures = 0 if line is not None and line.proven else failures + 1
+            stood = self._reactor.seconds() - since >= _STOOD
+            good = line is not None and (line.proven or (line.greeted and stood))
+            failures = 0 if good else failures + 1
             if not self._stopped:
                 gap = min(_GAP * 2 ** min(failures, 16), _LONGEST_GAP)
                 await self._sleep(gap * self._rng.uniform(0.5, 1.5))
@@ -302,7 +311,10 @@ class Host:
         return None
 
     async def _sleep(self, seconds: float) -> None:
-        await self._within(seconds, Deferred())
+        nap: Deferred[None] = Deferred()
+        self._naps.add(nap)
+        await self._within(seconds, nap)
+        self._naps.discard(nap)
 
     async def _within(self, seconds: float, pause: Deferred[Any]) -> None:
         """Wait for something to come about, fail, or be given up."""

@@ -13,6 +13,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IHandshakeListener
 from zope.interface import implementer
 
+from postmand.internet import Reply
 from postmand.link import Admitting, pin_shown
 from postmand.rules.verdict import Verdict
 from postmand.servers.crate_intake import NO_SPACE, CrateIntake
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from postmand.config import Gateway, Inbound, Limits
     from postmand.counts import Counts
     from postmand.inbound import Crate, IOffice
-    from postmand.internet import Reply
     from postmand.message.address import Address
     from postmand.queue.spool import Spool
 
@@ -121,13 +121,13 @@ class HostSession(ESMTP["Address"]):
             self.refuse(_CROWDED)
             self.close()
         else:
-            neighbour.sessions.append(self)
+            self._house.neighbours.enter(neighbour, self)
 
     def gone(self) -> None:
         """Forget a crate whose end never came."""
         super().gone()
-        if self.neighbour is not None and self in self.neighbour.sessions:
-            self.neighbour.sessions.remove(self)
+        if self.neighbour is not None:
+            self._house.neighbours.leave(self.neighbour, self)
         crate, self._crate = self._crate, None
         if crate is not None:
             crate.close()
@@ -153,7 +153,7 @@ class HostSession(ESMTP["Address"]):
         """Have the office judge a recipient, while there are questions left."""
         if self.neighbour is None:
             return _QUESTIONS
-        if not self.neighbour.questions.take(1, self.reactor.seconds()):
+        if not self.neighbour.may_ask(1, self.reactor.seconds()):
             return _QUESTIONS
         reply = await self._house.office.recipient(
             self.neighbour.number, bytes(address), size
@@ -211,12 +211,9 @@ class HostSession(ESMTP["Address"]):
         return None
 
     def _may_bring(self, octets: int) -> bool:
-        now = self.reactor.seconds()
         neighbour = self.neighbour
-        return (
-            neighbour is not None
-            and neighbour.crates.take(1, now)
-            and neighbour.octets.take(octets, now)
+        return neighbour is not None and neighbour.may_bring(
+            octets, self.reactor.seconds()
         )
 
     def _drain(self, data: bytes) -> bytes:
@@ -268,7 +265,7 @@ class HostLink(DialogueFactory):
     is spoken from the first octet, and who has no pin stays outside; where no gateway
     has one there is no TLS, and whoever connects is the first. `open_sealed` blocks,
     and is called by way of `in_thread`; `retired` tells of a pin that was shut out,
-    and is asked every few seconds at most.
+    and is asked often (see Neighbours).
     """
 
     def __init__(
@@ -302,7 +299,7 @@ class HostLink(DialogueFactory):
         self._in_thread = in_thread
         self._doubles = Doubles(reactor.seconds)
         self._opening = DeferredSemaphore(_OPEN)
-        self.neighbours = Neighbours(gateways, inbound, reactor.seconds, retired)
+        self.neighbours = Neighbours(gateways, inbound, reactor, retired)
 
     def listening(self) -> IProtocolFactory:
         """Return what listens: this, within TLS where a gateway has a pin."""
@@ -314,10 +311,6 @@ class HostLink(DialogueFactory):
     def session(self, peer: str) -> HostSession:  # noqa: ARG002 (its key tells it)
         """Make a session."""
         return HostSession(self, self.neighbours.open_door)
-
-    def shut_out(self, pin: str) -> None:
-        """Let the gateway with this key in no more; its connections are cut."""
-        self.neighbours.shut_out(pin)
 
     async def take(self, neighbour: Neighbour, spool: Spool) -> Reply | Verdict:
         """Open a crate and give it to the office, once."""
@@ -334,7 +327,17 @@ class HostLink(DialogueFactory):
             ident, crate = opened
             return await self._doubles.once(
                 (neighbour.number, ident),
-                lambda: self.office.accept(neighbour.number, crate),
+                lambda: self._accepted(neighbour, crate),
             )
         finally:
             self._opening.release()
+
+    async def _accepted(self, neighbour: Neighbour, crate: Crate) -> Reply:
+        """Give a crate to the office, while there are questions left for it.
+
+        Each recipient is one, too: else reports would tell who is a member.
+        """
+        if not neighbour.may_ask(len(crate.recipients), self.reactor.seconds()):
+            self.counts.count("refused", _QUESTIONS.reason)
+            return Reply(_QUESTIONS.code, _QUESTIONS.enhanced, _QUESTIONS.text)
+        return await self.office.accept(neighbour.number, crate)

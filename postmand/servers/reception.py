@@ -43,9 +43,9 @@ NOT_NOW = Verdict(
 # What the link says for itself (RFC 3463 X.4): there is none, or nobody answers.
 _LINK_AWAY = ("4.4.1", "4.4.2")
 _LINK_BUSY = "4.3.2"
-# More than this and the sender's patience would be spent on the link (RFC 5321
-# 4.5.3.2.6 gives the answer ten minutes): it goes to the disk, and from there.
-_PROMPT_OCTETS = 1_048_576
+# What a tunnel of 20 KB a second does not take well within `hand_over_seconds` goes to
+# the disk, and from there: given up half way, it would go over the link twice.
+_PROMPT_OCTETS = 262_144
 # The message, its parts, and what its signatures are checked with.
 _READING = 4
 _LONGEST_TEXT = 200
