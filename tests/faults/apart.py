@@ -17,6 +17,7 @@ from tests.flow.program import LOCAL, Section
 from tests.flow.sink import Sink
 from tests.world.whole import Whole
 
+_PATIENCE = 300.0
 # Where a sender of the Internet is, and who vouches for it.
 PEER, SENDER = "127.77.66.51", "robert@comes.test"
 # Any number of domains with one server, which is the sink.
@@ -66,8 +67,12 @@ def apart(
     pace: float | None = None,
     seconds: float = 0.0,
     sink: Callable[[int], Sink] = Sink,
+    on_a_clock: bool = False,
 ) -> Iterator[Apart]:
-    """Run all of it. `pace` and `seconds` are the links' (see Link)."""
+    """Run all of it. `pace` and `seconds` are the links' (see Link).
+
+    With `on_a_clock` the host's clocks can be moved.
+    """
     need("nsd")
     need("unbound")
     whole = Whole(
@@ -79,6 +84,8 @@ def apart(
         gateway=gateway,
         host=host,
     )
+    if on_a_clock:
+        whole.house.on_a_clock()
     outpost = whole.gateways[0]
     inward = Link(outpost.host_port, pace, seconds)
     outward = Link(outpost.link_port, pace, seconds)
@@ -101,13 +108,24 @@ def lead_through(house: House, port: int, link: Link) -> None:
     house.config.write_text(text.replace(before, after))
 
 
+class Patience:
+    """Is lost when nothing moves for long; how long all of it takes is no matter."""
+
+    def __init__(self) -> None:
+        self._seen: object = None
+        self._since = time.monotonic()
+
+    def see(self, now: object) -> None:
+        """Look how things are."""
+        if now != self._seen:
+            self._seen, self._since = now, time.monotonic()
+        waited = time.monotonic() - self._since
+        assert waited < _PATIENCE, f"nothing moves any more: {now}"
+
+
 def wait_for(true: Callable[[], bool], moves: Callable[[], object]) -> None:
     """Wait until something is true, for as long as something else changes."""
-    patience = 300.0
-    seen, since = moves(), time.monotonic()
+    patience = Patience()
     while not true():
-        now = moves()
-        if now != seen:
-            seen, since = now, time.monotonic()
-        assert time.monotonic() < since + patience, f"nothing moves any more: {now}"
+        patience.see(moves())
         time.sleep(0.5)
