@@ -92,6 +92,16 @@ def test_doubtful_is_an_attempt() -> None:
     assert found.due >= NOW + 3_600
 
 
+@pytest.mark.parametrize("attempts", range(12))
+def test_doubtful_is_asked_about_while_the_gateway_knows(attempts: int) -> None:
+    """A gateway forgets after an hour: the next try comes before that, however late."""
+    report = Report({A: TAKEN}, doubtful=True)
+    leg = evolve(LEG, attempts=attempts)
+    for seed in range(50):
+        due = judge(leg, report, NOW, RULES, Random(seed)).due
+        assert NOW < due <= NOW + 2_700
+
+
 def test_last_try_is_at_the_end() -> None:
     """No gap leads beyond the five days: the last try is made then."""
     leg = evolve(LEG, attempts=9, until=NOW + 100)

@@ -188,8 +188,8 @@ class Outcome:
 
     `there` are copies at the sink of what members sent, `back` reports to them. `came`
     are the lives of the host in which copies came to members, of what was sent in;
-    `reports` are those to its sender, the copies of each by itself. `seconds` passed until all was handed in, and
-    from then on.
+    `reports` are those to its sender, the copies of each by itself. `seconds` passed
+    until all was handed in, and from then on.
     """
 
     outward: Told
