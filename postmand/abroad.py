@@ -205,6 +205,7 @@ def entrance(
             f"{config.source}: [inbound] listen: no gateway has a pin, so it must be "
             "of this machine; pair the gateways, or add interface=127.0.0.1"
         )
+    hours_worth(config, inbound)
     arrivals = Arrivals(
         ArrivalSettings(
             _border(config),
@@ -235,6 +236,19 @@ def entrance(
         retired=Retired(config.state).holds,
     )
     return link.listening()
+
+
+def hours_worth(config: Config, inbound: Inbound) -> None:
+    """See that an hour's cap lets through what may come at all; or ConfigError.
+
+    What is larger would be told to come again, for ever.
+    """
+    least = crates.most_octets(_most_octets(config))
+    if inbound.bytes_per_hour < least:
+        raise ConfigError(
+            f"{config.source}: [inbound] bytes_per_hour: must be {least} at least: so "
+            "large is the largest message ([submission] max_message_bytes), sealed"
+        )
 
 
 def _most_octets(config: Config) -> int:

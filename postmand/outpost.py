@@ -102,6 +102,8 @@ def parts(site: Site) -> Parts:
     _sources(config, exit_)
     server = _server(config, exit_.resolver)
     resolver = Resolver(SilentReactor(reactor), [server], random)
+    # Strangers' questions, however many, keep none of our own waiting.
+    own_resolver = Resolver(SilentReactor(reactor), [server], random)
     networks = Networks(allowed=exit_.allowed_networks)
     host = Host(
         link,
@@ -125,19 +127,21 @@ def parts(site: Site) -> Parts:
         in_thread=site.washing,
         count=Tally(site.counts).link,
     )
-    delivery = _delivery(site, exchange, exit_, resolver, networks)
+    delivery = _delivery(site, exchange, exit_, own_resolver, networks)
     greylist = Greylist(_greylist_settings(exchange), os.urandom(_MARK_BYTES))
     # Questions to the DNS block for many seconds, and must not keep what is on its way
     # to the disk or to the host waiting.
     tls = ServerTls(keys.exchange())
     asking = Threads(_ASKING, reactor, "asking")
+    # Nor may who but names senders hold up the mail that has come.
+    judging = Threads(_ASKING, reactor, "judging")
     entrance = Entrance.of(
         exchange,
         config.node,
         evidence=_evidence(site, exchange, exit_, resolver, networks, greylist, asking),
         host=host,
         reception=_reception(
-            site, exchange, link, host, resolver, spool, forwarding, asking
+            site, exchange, link, host, resolver, spool, forwarding, judging
         ),
         tls=tls,
     )
@@ -157,7 +161,9 @@ def parts(site: Site) -> Parts:
     running = Outpost(host, forwarding, delivery, spool)
     # A certificate that was renewed is found within the day.
     renewing = Timer(86_400.0, lambda: tls.replace(keys.exchange()))
-    return Parts(factories, below=[asking], above=[sweeping, renewing, running])
+    return Parts(
+        factories, below=[asking, judging], above=[sweeping, renewing, running]
+    )
 
 
 @frozen
@@ -235,10 +241,10 @@ def _delivery(
     networks: Networks,
 ) -> Delivery:
     dial = tcp(site.reactor, exit_.source)
-    public = within_reach(networks.public, exit_.source)
+    reached = within_reach(exit_.source)
     policies = PolicyFile(
         resolver,
-        public=public,
+        public=lambda address: networks.public(address) and reached(address),
         dial=dial,
         reactor=site.reactor,
         rng=site.random,
@@ -247,7 +253,7 @@ def _delivery(
         exit_,
         exchange.host_name,
         resolver,
-        public=public,
+        public=networks.public,
         dial=dial,
         fetch=policies.fetch,
         reactor=site.reactor,
@@ -268,7 +274,7 @@ def _evidence(
     reactor = site.reactor
     blocking = Blocking(resolver, reactor)
     dial = tcp(reactor, exit_.source)
-    reached = within_reach(lambda _: True, exit_.source)
+    reached = within_reach(exit_.source)
     caller = Caller(exchange.host_name, dial, exit_.port, reactor)
     settings = CalloutSettings(domains=exchange.callout_domains)
 
@@ -315,7 +321,7 @@ def _reception(
     resolver: Resolver,
     spool: SealedSpool,
     forwarding: Forwarding,
-    asking: Threads,
+    judging: Threads,
 ) -> Reception:
     limits = site.config.limits
     blocking = Blocking(resolver, site.reactor)
@@ -330,7 +336,7 @@ def _reception(
                 now=site.clocks.wall,
             )
 
-        judgement: Authenticated = await asking(judge)
+        judgement: Authenticated = await judging(judge)
         return judgement
 
     async def keep(sealed: bytes) -> None:

@@ -95,9 +95,10 @@ class Case(HouseCase):
             leaves=leaves,
         )
 
-    def accept(self, gateway: int = 1, **changes: Any) -> Reply:
+    def accept(self, gateway: int = 1, live: bool = False, **changes: Any) -> Reply:
         """Have a crate judged."""
-        reply = self.successResultOf(self.office.accept(gateway, crate(**changes)))
+        judging = self.office.accept(gateway, crate(**changes), live=live)
+        reply = self.successResultOf(judging)
         assert isinstance(reply, Reply)
         return reply
 
@@ -437,6 +438,43 @@ class FailedTest(Case):
         self.assertEqual(self.got(), [])
         self.assertEqual(self.counted("bounces", "to-internet"), 6)
         self.assertEqual(self.counted("refused", "forged-from"), 1)
+
+    def test_refused_while_the_caller_waits(self) -> None:
+        """Whoever waits hears it in the session, vouched for or not: no report."""
+        forged = HEADER.replace(b"ann@example.org", b"jondoe@mail.i2p")
+        self.house.store._kept.limit = 1_000_000
+        for changes, code in (
+            ({"recipients": self.both[1:]}, 550),
+            ({"body": (b"x" * 1_000_001,)}, 552),
+            ({"body": (b"x" * 2_000_001,)}, 552),
+            (nested(), 554),
+            ({"header": forged}, 550),
+        ):
+            for vouched in (True, False):
+                reply = self.accept(live=True, vouched=vouched, **changes)
+                self.assertEqual(reply.code, code)
+        self.assertEqual((self.reports, self.got()), ([], []))
+        self.assertEqual(self.counted("bounces", "to-internet"), 0)
+        self.assertEqual(self.counted("refused", "forged-from"), 2)
+
+    def test_some_while_the_caller_waits(self) -> None:
+        """One reply can not say that some have it: the others are reported on."""
+        self.assertEqual(self.accept(live=True, recipients=self.both).code, 250)
+        self.assertEqual((len(self.reports), len(self.got())), (1, 1))
+
+    def test_full_for_days_while_the_caller_waits(self) -> None:
+        """Its own server gives up in time, and tells it."""
+        self.fill("alice")
+        for _ in range(2):
+            self.assertEqual(self.accept(live=True).code, 452)
+            self.house.clock.advance(5 * 86_400)
+        self.assertEqual(self.reports, [])
+
+    def test_full_at_the_commit_while_the_caller_waits(self) -> None:
+        """Who proves to have no room then: the reply says it."""
+        self.house.store._kept.limit = 500
+        self.assertEqual(self.accept(live=True).code, 552)
+        self.assertEqual(self.reports, [])
 
     def test_refused_to_strangers(self) -> None:
         """To who is not vouched for nothing is said but the reply."""

@@ -33,15 +33,15 @@ def test_bound(sources: tuple[str, ...], address: str, bound: Any) -> None:
 
 
 def test_reach() -> None:
-    """A family without an address of ours is not called, as what is not public."""
-    both = ["11.0.0.1", "2600::1", "10.0.0.1"]
+    """A family without an address of ours is not called."""
+    both = ["11.0.0.1", "2600::1"]
     for sources, reached in (
-        ((), both[:2]),
+        ((), both),
         ((V4,), both[:1]),
-        ((V6,), both[1:2]),
-        ((V4, V6), both[:2]),
+        ((V6,), both[1:]),
+        ((V4, V6), both),
     ):
-        may = within_reach(lambda one: one != "10.0.0.1", sources)
+        may = within_reach(sources)
         assert [one for one in both if may(one)] == reached
 
 

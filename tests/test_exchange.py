@@ -16,7 +16,7 @@ from postmand.internet import Reply
 from postmand.rules import facts
 from postmand.servers.starttls import ServerTls
 from postmand.store.certificates import _made
-from tests.gateway_door import AWAY, GOOD, PEER, UNKNOWN, Door
+from tests.gateway_door import AWAY, GOOD, KEPT, PEER, TAKEN, UNKNOWN, Door
 from tests.sessions import reply_codes
 
 IDENTITY = _made("mx.i2pmail.org")
@@ -439,6 +439,69 @@ class RecipientTests(SynchronousTestCase):
             self.assertEqual(answer.count(b"\n"), 1)
             self.assertLess(len(answer), 250)
 
+    def asks(self, door: Door, host: str, name: bytes = b"alice") -> int:
+        """Return what one recipient is answered who is named by a caller."""
+        call = door.call(IPv4Address("TCP", host, 9))
+        call.send(b"EHLO mail.example.org\r\n")
+        call.send(b"MAIL FROM:<bob@example.org>\r\n")
+        (code,) = call.codes(b"RCPT TO:<%s@i2pmail.org>\r\n" % name)
+        call.drop()
+        return code
+
+    def test_a_network_has_its_share(self) -> None:
+        """A network that guesses names is put off, in all sessions; others go on."""
+        door = Door({"questions_per_network_minute": 20})
+        door.world.answer = UNKNOWN
+        door.world.replies[b"alice@mail.i2p"] = TAKEN
+        guesses = [
+            self.asks(door, f"192.0.2.{one}", b"name%d" % one) for one in range(1, 9)
+        ]
+        self.assertEqual(guesses, [550] * 4 + [451] * 4)
+        self.assertEqual(len(door.world.questions), 4)
+        self.assertEqual(door.count("network-questions"), 4)
+        self.assertEqual(self.asks(door, "192.0.2.99"), 451)
+        self.assertEqual(self.asks(door, "198.51.100.7"), 250)
+        door.clock.advance(60)
+        self.assertEqual(self.asks(door, "192.0.2.99"), 250)
+
+    def test_senders_have_a_share_too(self) -> None:
+        """Senders that are named and dropped cost the DNS; others find it free."""
+        door = Door({"questions_per_network_minute": 3})
+        call = door.greeted()
+        one = b"MAIL FROM:<bob@example.org>\r\nRSET\r\n"
+        self.assertEqual(call.codes(one * 4), [250, 250] * 3 + [451, 250])
+        self.assertEqual(len(door.world.begun), 3)
+        other = door.call(IPv4Address("TCP", "192.0.2.1", 9))
+        self.assertEqual(other.codes(b"EHLO x.example\r\n"), [250])
+        self.assertEqual(other.codes(one), [250, 250])
+        door.clock.advance(20)
+        self.assertEqual(call.codes(one * 2), [250, 250, 451, 250])
+
+    def test_who_writes_to_members_has_more(self) -> None:
+        """A question about a member costs a fifth of one about a stranger."""
+        door = Door({"questions_per_network_minute": 20})
+        names = [b"RCPT TO:<user%d@i2pmail.org>\r\n" % one for one in range(21)]
+        codes = door.named().codes(b"".join(names))
+        self.assertEqual(codes, [250] * 19 + [451] * 2)
+
+    def test_share_of_an_hour(self) -> None:
+        """Who never stops gets what an hour gives, not sixty minutes' worth."""
+        door = Door(
+            {"questions_per_network_minute": 20, "questions_per_network_hour": 60}
+        )
+        codes = []
+        for _ in range(60):
+            codes += [self.asks(door, "192.0.2.1") for _ in range(20)]
+            door.clock.advance(60)
+        self.assertEqual(codes.count(250), 2 * 60 - 1)
+
+    def test_unseen_has_its_share(self) -> None:
+        """What is taken unseen costs the host's questions later: it is counted now."""
+        door = Door({"inbound": "seal", "questions_per_network_minute": 2})
+        door.world.answer = AWAY
+        names = [b"RCPT TO:<user%d@i2pmail.org>\r\n" % one for one in range(2)]
+        self.assertEqual(door.named().codes(b"".join(names)), [250, 451])
+
     def test_many_recipients(self) -> None:
         """Over the limit: 452 for the rest, and the others get their mail."""
         door = Door({"max_recipients": 3})
@@ -572,15 +635,47 @@ class MessageTests(SynchronousTestCase):
 
     def test_host_is_slow(self) -> None:
         """A host that does not answer in time is not waited for: it lies sealed."""
-        for full, code in ((False, 250), (True, 451)):
+        door = Door()
+        door.world.handing = []
+        call = door.data()
+        self.assertEqual(call.send(LETTER + b".\r\n"), b"")
+        call.advance(29)
+        before = call.wire.heard
+        call.advance(2)
+        self.assertEqual(reply_codes(call.said[before:]), [250])
+        # A late word disturbs nobody.
+        self.assertTrue(door.world.handing[0].called)
+
+    def test_host_is_slow_and_the_disk_full(self) -> None:
+        """What can not be kept waits for the host's word: else it would come twice."""
+        for word, code in ((KEPT, 250), (UNKNOWN, 550), (AWAY, 451)):
             door = Door()
-            door.world.handing, door.world.full = [], full
+            door.world.handing, door.world.full = [], True
             call = door.data()
-            self.assertEqual(call.send(LETTER + b".\r\n"), b"")
-            call.advance(29)
+            call.send(LETTER + b".\r\n")
             before = call.wire.heard
-            call.advance(2)
+            call.advance(400)
+            self.assertEqual(call.said[before:], b"")
+            door.world.handing[0].callback(word)
+            call.pump()
             self.assertEqual(reply_codes(call.said[before:]), [code])
+            self.assertEqual(len(door.world.taken), 1)
+            call.drop()
+            self.assertEqual(door.clock.getDelayedCalls(), [])
+
+    def test_room_comes_back(self) -> None:
+        """What could not be kept at first may be when the link goes."""
+        door = Door()
+        door.world.handing, door.world.full = [], True
+        call = door.data()
+        call.send(LETTER + b".\r\n")
+        call.advance(100)
+        before = call.wire.heard
+        door.world.full = False
+        door.world.handing[0].callback(AWAY)
+        call.pump()
+        self.assertEqual(reply_codes(call.said[before:]), [250])
+        self.assertEqual(len(door.world.kept), 1)
 
     def test_large_goes_to_the_disk_first(self) -> None:
         """A large message does not wait for the link; it does when the disk is full."""
@@ -878,7 +973,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_many_messages_are_no_chatter(self) -> None:
         """A list's server that hands in many messages stays."""
-        door = Door()
+        door = Door({"questions_per_network_minute": 150})
         call = door.greeted()
         one = b"MAIL FROM:<bob@example.org>\r\nRCPT TO:<a@i2pmail.org>\r\nDATA\r\n"
         for _ in range(150):

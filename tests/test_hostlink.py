@@ -65,6 +65,8 @@ class QuestionTests(HouseCase):
         self.assertEqual(session.codes(burst), [250, 250, 250, 250, 550, 250] * 3)
         self.assertEqual(house.office.asked[0], (1, b"alice@mail.i2p", 500))
         self.assertIn(b"550 5.1.1 No such mailbox\r\n", session.said)
+        # The office counts its own refusals, by their reasons.
+        self.assertEqual(house.counts.snapshot(), {})
 
     def test_many_refusals(self) -> None:
         """A gateway asks for the whole world: its session lives as long as its cap."""
@@ -122,6 +124,35 @@ class CrateTests(HouseCase):
         )
         house.office.says = Reply(554, "5.7.1", "No")
         self.assertEqual(session.codes(bdat(sealed(b"y"))), [554])
+
+    def test_who_waits(self) -> None:
+        """LIVE says that somebody waits; without it nobody does; else it is no BDAT."""
+        house = self.house()
+        session = self.session(house)
+        self.assertIn(b"250-XLIVE\r\n", session.said)
+        for word, live in (
+            (b"LAST", False),
+            (b"LAST LIVE", True),
+            (b"last  live", True),
+        ):
+            octets = sealed(word)
+            said = session.codes(b"BDAT %d %s\r\n" % (len(octets), word) + octets)
+            self.assertEqual((said, house.office.live.pop()), ([250], live))
+        for word in (b"LIVE", b"LAST LIVE LIVE", b"LAST DEAD", b"LASTLIVE"):
+            session = self.session(house)
+            self.assertEqual(session.codes(b"BDAT 3 %s\r\nabc" % word), [501])
+            self.assertFalse(session.open)
+
+    def test_a_refusal_that_was_heard_is_reported_once_it_is_kept(self) -> None:
+        """The same crate live, and then kept: the office hears both."""
+        house = self.house()
+        house.office.says = Reply(550, "5.7.1", "No")
+        octets = sealed()
+        session = self.session(house)
+        live = b"BDAT %d LAST LIVE\r\n" % len(octets) + octets
+        self.assertEqual(session.codes(live), [550])
+        self.assertEqual(session.codes(bdat(octets)), [550])
+        self.assertEqual(house.office.live, [True, False])
 
     def test_in_crumbs(self) -> None:
         """However it is cut on the way, and what follows it is a command again."""

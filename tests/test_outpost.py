@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from postmand import mailhost
+from postmand import abroad, mailhost
 from postmand.config import Config, ConfigError, from_table
 from postmand.counts import Counts
 from postmand.link import Pinned, new_identity, pin_of
@@ -18,6 +18,7 @@ from postmand.servers.exchange import ExchangeFactory
 from postmand.servers.outgoing import OutgoingFactory
 from postmand.servers.within import Within
 from postmand.services import Listener
+from postmand.store import crates
 from tests.contracts.memory import MemoryStore
 from tests.test_link import End
 from tests.test_node import Reactor
@@ -179,3 +180,23 @@ class InboundTest(SynchronousTestCase):
             str(caught.exception),
             "node.toml: [inbound]: no gateway may come in; add [[gateways]]",
         )
+
+    def test_an_hour_takes_the_largest(self) -> None:
+        """What an hour's cap would never let through may not be allowed elsewhere."""
+        least = crates.most_octets(100_000)
+        for octets, fits in ((least, True), (least - 1, False)):
+            table = {
+                "inbound": {"bytes_per_hour": octets},
+                "submission": {"max_message_bytes": 100_000},
+            }
+            config = from_table(table, "node.toml")
+            assert config.inbound is not None
+            if fits:
+                abroad.hours_worth(config, config.inbound)
+                continue
+            with self.assertRaises(ConfigError) as caught:
+                abroad.hours_worth(config, config.inbound)
+            self.assertIn(
+                f"node.toml: [inbound] bytes_per_hour: must be {least} at least",
+                str(caught.exception),
+            )

@@ -182,6 +182,8 @@ class Exchange:
     max_recipients: int = _size(50, 1, 1_000)
     connections: int = _size(2_000, 1, 1_000_000)
     connections_per_peer: int = _size(20, 1, 1_000_000)
+    questions_per_network_minute: int = _size(60, 1)
+    questions_per_network_hour: int = _size(300, 1)
     certificate: str = ""
     private_key: str = ""
     # What is done while the mail host can not be reached: "verify" or "seal".

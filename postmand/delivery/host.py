@@ -47,6 +47,8 @@ _LONGEST_GAP = 300.0
 _STOOD = 10.0
 # A crate that no line has begun with after these seconds is to come again.
 _BEGIN = 120.0
+# A caller waits ten minutes for the word on its message (RFC 5321 4.5.3.2.6).
+_LIVE = 540.0
 _WAITING = 64
 _STOP = 10.0
 _TRIES = 2
@@ -181,20 +183,30 @@ class Host:
         return question.done
 
     def hand_over(self, sealed: bytes) -> Deferred[Reply]:
-        """Hand over a sealed crate; fires with the host's word (see IHost)."""
-        return self.carry(len(sealed), partial(_Slices, sealed))
+        """Hand over a sealed crate whose caller waits (see IHost)."""
+        load = Load(len(sealed), partial(_Slices, sealed), live=True)
+        timer = self._reactor.callLater(_LIVE, self._withdraw, load)
+
+        def answered(word: Any) -> Any:
+            if timer.active():
+                timer.cancel()
+            return word
+
+        return self._carry(load).addBoth(answered)
 
     def carry(self, octets: int, begin: Callable[[], IChunks]) -> Deferred[Reply]:
-        """Hand over a sealed crate whose octets are read while it is on its way.
+        """Hand over a kept crate whose octets are read while it is on its way.
 
         `begin` gives them from the start, for each try. Fails with what reading fails
         with, EOFError where there are fewer or more, and for nothing else.
         """
+        return self._carry(Load(octets, begin))
+
+    def _carry(self, load: Load) -> Deferred[Reply]:
         if self.away:
             return succeed(AWAY)
         if len(self._loads) >= _WAITING:
             return succeed(_BUSY)
-        load = Load(octets, begin)
         self._expect(load)
         self._loads.append(load)
         self._dispatch()
@@ -258,6 +270,14 @@ class Host:
         if load in self._loads:
             self._loads.remove(load)
             load.settle(_BUSY)
+
+    def _withdraw(self, load: Load) -> None:
+        """Bring a crate no further that nobody may wait for any more."""
+        if load in self._loads:
+            self._loads.remove(load)
+        for line in list(self._lines):
+            line.withdraw(load)
+        load.settle(_BUSY)
 
     def _give_up(self) -> None:
         """Answer all that waits for a line."""

@@ -2,7 +2,8 @@
 
 A question is MAIL, RCPT and RSET in one burst, and the next leaves before the answer to
 the last has come (RFC 2920). A crate is `BDAT octets LAST` (RFC 3030) and needs no turn
-before it; while it is on its way nothing is asked here.
+before it; while it is on its way nothing is asked here. `LIVE` behind it, for a host
+that offers XLIVE, says that its caller waits for the answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from postmand.delivery.replies import extensions
 from postmand.internet import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from random import Random
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -39,6 +40,9 @@ _UNDERWAY = 4_194_304
 _IDLE = (60.0, 120.0)
 # So many questions wait for their answers on one line.
 _ASKED = 50
+
+# What a host offers that knows a crate whose caller waits from one that was kept.
+XLIVE = b"XLIVE"
 
 TOO_LARGE = Reply(552, "5.3.4", "The message is larger than the mail host takes")
 
@@ -86,10 +90,22 @@ class Question(Errand):
 
 @define(eq=False)
 class Load(Errand):
-    """A sealed crate of so many octets; `begin` gives them, anew for each try."""
+    """A sealed crate of so many octets; `begin` gives them, anew for each try.
+
+    `live` says that who brought it has heard nothing yet.
+    """
 
     octets: int
     begin: Callable[[], IChunks]
+    live: bool = False
+
+    def command(self, offered: Container[bytes]) -> bytes:
+        """The line before its octets, for a host that offers this.
+
+        Whoever waited may have gone on by now: then it counts as kept.
+        """
+        live = self.live and not self.done.called and XLIVE in offered
+        return b"BDAT %d LAST%s\r\n" % (self.octets, b" LIVE" if live else b"")
 
 
 class Company(Protocol):
@@ -129,6 +145,7 @@ class HostLine(Client):
         self._asked: deque[Question] = deque()
         self._load: Load | None = None
         self._most = 0
+        self._offered: Container[bytes] = ()
 
     # What the company asks.
 
@@ -168,6 +185,12 @@ class HostLine(Client):
         self._load = load
         self.wake()
 
+    def withdraw(self, load: Load) -> None:
+        """Bring a crate no further: what the host has not whole it does not have."""
+        if self._load is load:
+            self._load = None
+            self.end("withdrawn")
+
     # The conversation.
 
     async def _greet(self) -> None:
@@ -179,6 +202,7 @@ class HostLine(Client):
         if answer.code != 250 or not offered.keys() >= {b"PIPELINING", b"CHUNKING"}:
             raise Gone("hello-refused")
         most = offered.get(b"SIZE", b"")
+        self._offered = offered
         self._most = int(most) if most.isdigit() and len(most) <= 20 else 0
         self.greeted = True
         self._company.ready(self)
@@ -214,7 +238,7 @@ class HostLine(Client):
         A host that refuses it before its end is heard at once; what is left of it is
         not sent, and this connection ends.
         """
-        self.say(b"BDAT %d LAST\r\n" % load.octets, 1)
+        self.say(load.command(self._offered), 1)
         left = await self._pour(load)
         underway = min(load.octets, _UNDERWAY) / _SLOWEST
         answer = await self.answer(PATIENCE + underway)

@@ -122,15 +122,21 @@ class Arrivals:
         """Judge a recipient for a gateway (see IOffice)."""
         return Deferred.fromCoroutine(self._recipient(address, size))
 
-    def accept(self, gateway: int, crate: Crate) -> Deferred[Reply]:  # noqa: ARG002
+    def accept(
+        self,
+        gateway: int,  # noqa: ARG002
+        crate: Crate,
+        *,
+        live: bool = False,
+    ) -> Deferred[Reply]:
         """Wash and deliver (see IOffice).
 
         In one transaction, with the report on those who get nothing, if there is one:
-        whatever stands against it for good. For nobody knows here whether a caller
-        waits for the reply, or was told 250 days ago. Where nobody gets it and it can
-        not be reported on, the reply says so; else it is 250.
+        whatever stands against it for good. Where nobody gets it, a `live` caller hears
+        so in the reply; to another, who was told 250, it is reported. Where that can
+        not be the reply says so, too; else it is 250.
         """
-        return Deferred.fromCoroutine(self._accept(crate))
+        return Deferred.fromCoroutine(self._accept(crate, live=live))
 
     async def _recipient(self, address: bytes, size: int) -> Reply:
         found = await self._judged(address, size)
@@ -148,23 +154,23 @@ class Arrivals:
             return NO_RELAY
         return found if isinstance(found, Verdict) else NO_SUCH_USER
 
-    async def _accept(self, crate: Crate) -> Reply:
+    async def _accept(self, crate: Crate, *, live: bool) -> Reply:
         size = len(crate.header) + sum(map(len, crate.body))
         verdict = self._bounds(crate, size)
         try:
             if verdict is None:
-                verdict = await self._kept(crate, size)
-            if verdict is not None and await self._returned(crate, verdict):
+                verdict = await self._kept(crate, size, live=live)
+            if verdict and not live and await self._returned(crate, verdict):
                 self._counts.count("refused", verdict.reason)
                 verdict = None
         except StoreBusyError:
             verdict = STORE_BUSY
         return TAKEN if verdict is None else self._refused(verdict)
 
-    async def _kept(self, crate: Crate, size: int) -> Verdict | None:
+    async def _kept(self, crate: Crate, size: int, *, live: bool) -> Verdict | None:
         try:
             async with self._room.of(_WASHING * size):
-                return await self._keep(crate, size)
+                return await self._keep(crate, size, live=live)
         except MessageError as error:
             return Verdict(error.reason, error.code, error.enhanced, error.text)
 
@@ -192,7 +198,7 @@ class Arrivals:
             return TOO_MANY_COPIES
         return None
 
-    async def _keep(self, crate: Crate, size: int) -> Verdict | None:
+    async def _keep(self, crate: Crate, size: int, *, live: bool) -> Verdict | None:
         """Read, judge the author, wash, deliver."""
         addressed = await self._addressed(crate.recipients, size)
         limits = self._office.settings.message
@@ -204,7 +210,8 @@ class Arrivals:
         octets = sum(map(len, washed.body)) * len(addressed.members)
         if octets > self._office.settings.copies_bytes:
             return TOO_MANY_COPIES
-        return await self._deliver(addressed, crate, washed, draft.client_id)
+        answers = draft.client_id
+        return await self._deliver(addressed, crate, washed, answers, live=live)
 
     async def _addressed(self, recipients: Sequence[bytes], size: int) -> Addressed:
         members: dict[str, Recipient] = {}
@@ -255,12 +262,16 @@ class Arrivals:
         crate: Crate,
         washed: Washed,
         answers: bytes | None,
+        *,
+        live: bool,
     ) -> Verdict | None:
         """Keep the copies; who proves to have no room is left out, and told of."""
         header = self._header(crate, washed)
         while True:
-            report = self._report(addressed, crate, answers)
-            if not addressed.members and report is None:
+            nobody = not addressed.members
+            told = nobody and live
+            report = None if told else self._report(addressed, crate, answers)
+            if nobody and report is None:
                 return last_word(addressed.failed)
             copies = [
                 Copy(one, header, washed.body) for one in addressed.members.values()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from postmand.inbound import IHost
 from postmand.message.address import Address
@@ -20,7 +20,8 @@ from postmand.rules.inbound import BARE_NEWLINE, EARLY_TALKER, PIPELINED_EARLY, 
 from postmand.rules.verdict import Verdict
 from postmand.servers.dialogue import Running
 from postmand.servers.factory import PublicFactory
-from postmand.servers.reception import Origin, Reception, link_is_away, verdict_of
+from postmand.servers.reception import Origin, Reception
+from postmand.servers.recipients import TOO_MANY_QUESTIONS, Recipients
 from postmand.servers.smtp import BAD_ADDRESS, ESMTP, Transaction
 from postmand.servers.starttls import ServerTls, UnderTls
 
@@ -81,6 +82,9 @@ class Entrance:
     host: IHost
     reception: Reception
     tls: ServerTls | None = None
+    recipients: Recipients = field(
+        default=Factory(lambda self: Recipients(self.host, self.settings), True)
+    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -249,6 +253,8 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
                 return NO_SENDER_DOMAIN
             if sender.domain == self._entrance.mail_domain:
                 return OUR_SENDER
+        if not self._entrance.recipients.may_begin(self._peer, self.reactor.seconds()):
+            return TOO_MANY_QUESTIONS
         self._inquiry = self._entrance.evidence.begin(
             self._peer, self._session(), _envelope(sender)
         )
@@ -281,13 +287,12 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
             # Asked once: the host's patience for questions is everybody's.
             return mailbox
         verdict = await self._by_the_rules(inquiry, mailbox)
-        if verdict is not None:
-            return verdict
-        sender = _envelope(transaction.sender)
-        reply = await self._entrance.host.recipient(sender, mailbox, size)
-        if link_is_away(reply) and self._entrance.settings.inbound == "seal":
-            return mailbox
-        return verdict_of(reply) or mailbox
+        if verdict is None:
+            sender, now = _envelope(transaction.sender), self.reactor.seconds()
+            verdict = await self._entrance.recipients.verdict(
+                self._peer, sender, mailbox, size, now
+            )
+        return verdict or mailbox
 
     async def _by_the_rules(self, inquiry: Inquiry, mailbox: bytes) -> Verdict | None:
         """Judge the facts, and then, if nothing stands against it, by the greylist."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import Deferred
 
 from postmand.inbound import Crate, IHost
 from postmand.interfaces import StoreBusyError
@@ -22,7 +22,6 @@ from postmand.rules.verdict import Verdict
 from postmand.servers.traces import Letter, letter
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
 LOOP = Verdict(
@@ -159,28 +158,33 @@ class Reception:
         """Hand over or keep: what is small is given to the host, whose word counts."""
         if len(sealed) > _PROMPT_OCTETS and await self._kept(sealed):
             return None
-        reply = await self._handed(sealed)
-        if reply is not None and not _is_the_links(reply):
-            return verdict_of(reply)
-        if await self._kept(sealed):
-            return None
-        return NOT_NOW if reply is None else verdict_of(reply)
-
-    async def _handed(self, sealed: bytes) -> Reply | None:
-        """Return the host's word; None where it did not come in time.
-
-        Then the host may have the crate all the same: it knows it by the id within.
-        """
         giving = self._host.hand_over(sealed)
-        late = self._reactor.callLater(self._settings.hand_over_seconds, giving.cancel)
-        try:
-            reply: Reply = await giving
-        except CancelledError:
+        if not await self._answered(giving) and await self._kept(sealed):
+            # The host may have it all the same: it knows it by the id within.
+            giving.addErrback(lambda _: None)
+            giving.cancel()
             return None
-        finally:
-            if late.active():
-                late.cancel()
-        return reply
+        # Where it can not be kept a caller that comes again would bring it twice.
+        reply = await giving
+        if _is_the_links(reply) and await self._kept(sealed):
+            return None
+        return verdict_of(reply)
+
+    async def _answered(self, giving: Deferred[Reply]) -> bool:
+        """Wait for the host's word, but not for long; tell whether it has come."""
+        waiting: Deferred[None] = Deferred()
+
+        def go_on(word: Any = None) -> Any:
+            if not waiting.called:
+                waiting.callback(None)
+            return word
+
+        late = self._reactor.callLater(self._settings.hand_over_seconds, go_on)
+        giving.addBoth(go_on)
+        await waiting
+        if late.active():
+            late.cancel()
+        return giving.called
 
     async def _kept(self, sealed: bytes) -> bool:
         if self._keep is None:

@@ -62,7 +62,12 @@ HOST: dict[str, Section] = {
     },
 }
 GATEWAY: dict[str, Section] = {
-    "exchange": {"banner_seconds": 0.0, "greylist": False},
+    "exchange": {
+        "banner_seconds": 0.0,
+        "greylist": False,
+        "questions_per_network_minute": MANY,
+        "questions_per_network_hour": MANY,
+    },
     "exit": {
         "reply_seconds": 5.0,
         "connect_seconds": 5.0,

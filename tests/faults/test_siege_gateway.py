@@ -28,6 +28,7 @@ THOUSAND = 1_000
 ROOM = 40
 SERVED = 10
 PER_PEER = 20
+STRANGERS = 60
 GOOD, OTHER = "127.0.1.1", "127.0.1.2"
 _SHELL = ["prlimit", "--nofile=1024:"]
 _ZONES = {
@@ -39,6 +40,9 @@ _SETTINGS: dict[str, dict[str, object]] = {
         "connections": THOUSAND + ROOM,
         "connections_per_peer": PER_PEER,
         "known_good": ["example"],
+        # Who serves others comes from one network, again and again.
+        "questions_per_network_minute": 5 * STRANGERS,
+        "questions_per_network_hour": 10 * THOUSAND,
     },
     # All of them name a recipient within the minute.
     "link": {"questions_per_minute": 10 * THOUSAND},
@@ -173,12 +177,30 @@ def test_a_thousand(besieged: Besieged, say: Say) -> None:  # noqa: F811
             f"({', '.join(told)}), host {grown[1]:.2f}; "
             f"{len(files(gateway))} files open"
         )
+        assert_shared(gateway)
+        besieged.serve()
         assert_full(gateway)
         assert len(besieged.house.collect("alice")) == 1
         assert_ended(besieged, siege)
         assert_silent(besieged)
     finally:
         siege.end()
+
+
+def assert_shared(gateway: Gateway) -> None:
+    """See that who guesses names has its network's share of questions, and no more."""
+    codes = []
+    for number in range(2):
+        with smtplib.SMTP(
+            timeout=PATIENCE, source_address=(f"127.8.0.{number + 1}", 0)
+        ) as one:
+            one.connect(gateway.address, gateway.port)
+            one.ehlo("mx.good.example")
+            one.mail("a@good.example")
+            codes += [one.rcpt(f"guess{n}@i2pmail.org")[0] for n in range(STRANGERS)]
+    assert set(codes) == {550, 451}
+    # A few come back while the others are asked.
+    assert STRANGERS <= codes.count(550) < 1.2 * STRANGERS
 
 
 def assert_full(gateway: Gateway) -> None:

@@ -24,6 +24,8 @@ from tests.world.whole import Whole
 VOUCHED, STRANGER = "127.77.66.51", "127.78.66.51"
 ALICE, NOBODY = "alice@i2pmail.org", "nobody@i2pmail.org"
 _LIMIT = 200_000
+# What is larger is kept before the host is asked.
+_SMALL = 262_144
 _ZONES = {
     "comes.test": '@ MX 10 mx\nmx A 127.0.0.1\n@ TXT "v=spf1 ip4:127.77.0.0/16 ?all"',
 }
@@ -52,12 +54,18 @@ _REFUSED = {
 
 @frozen
 class Came:
-    """What there was in the end: reports by addressee, alice's mail, counters."""
+    """What there was in the end: reports by addressee, alice's mail, counters.
+
+    `live` is what the same mails are answered while the host is there, and `reported`
+    how many reports there were after that.
+    """
 
     reports: dict[str, Taken]
     collected: list[bytes]
     refused: float
     not_told: float
+    live: dict[str, int]
+    reported: int
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +117,13 @@ def _taken(whole: Whole, sink: Sink, host: Counters, outside: Counters) -> Came:
     wait_until(lambda: len(whole.house.collect("alice", delete=False)) >= 2)
     collected = whole.house.collect("alice")
     by_name = {one.recipients[0]: one for one in reports}
-    return Came(by_name, collected, refused, told)
+    live = {}
+    for name, (to, text, _) in _REFUSED.items():
+        if len(text) < _SMALL:
+            live[name] = brought(gateway, VOUCHED, f"{name}@comes.test", to, text)
+    whole.house.later(60)
+    wait_until(lambda: not whole.house.ctl("queue", "list"))
+    return Came(by_name, collected, refused, told, live, len(sink.taken))
 
 
 def _crates(gateway: Gateway) -> list[str]:
@@ -154,3 +168,14 @@ def test_strangers_hear_nothing(came: Came) -> None:
     """Who is not vouched for is told nothing; both ends count what was dropped."""
     assert len(came.reports) == len(_REFUSED) + 1
     assert (came.refused, came.not_told) == (len(_REFUSED), 1)
+
+
+def test_who_waits_hears_it_in_the_session(came: Came) -> None:
+    """While the host is there their callers hear the same, and there is no report."""
+    assert came.live == {
+        "to.nobody": 550,
+        "too.deep": 554,
+        "forger": 550,
+        "two.froms": 550,
+    }
+    assert came.reported == len(came.reports)

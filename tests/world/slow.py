@@ -76,7 +76,8 @@ class Siege:
         made = sorts()
         self.callers = [next(made) for _ in range(count)]
         for number, one in enumerate(self.callers):
-            one.peer = f"127.9.0.{number // per_peer + 1}"
+            # Each peer from a network of its own, which has a share of its own.
+            one.peer = f"127.9.{number // per_peer}.1"
 
     def begin(self) -> Iterator[str]:
         """Connect them and bring them to where they become slow, sort by sort."""
