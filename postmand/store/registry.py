@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from postmand.config import DELAYS
 from postmand.rules.names import check_display_name, check_name
 from postmand.store.bodies import Bodies
-from postmand.store.database import busy_named
+from postmand.store.database import busy_named, reading
 from postmand.store.passwords import (
     RECOVERY_COST,
     Cost,
@@ -133,13 +133,13 @@ class Registry:
 
     def accounts(self) -> Sequence[Account]:
         """Return all accounts, by name."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(_SHOWN.order_by(accounts.c.name))
             return [_account(row) for row in rows]
 
     def show(self, name: str) -> Account:
         """Return one account; raises NoSuchAccountError."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(
                 _SHOWN.where(accounts.c.name == name)
             ).one_or_none()
@@ -228,15 +228,6 @@ class Registry:
         self._bodies.remove(files)
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        """A transaction that only reads; StoreBusyError for what may pass."""
-        with (
-            busy_named(),
-            self._engine.execution_options(reads=True).begin() as reading,
-        ):
-            yield reading
-
-    @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """A transaction that writes; StoreBusyError for what may pass.
 
@@ -260,7 +251,7 @@ class Registry:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _row(self, name: str) -> Row[Any]:
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(
                 select(accounts).where(accounts.c.name == name)
             ).one_or_none()
