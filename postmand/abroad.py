@@ -19,11 +19,13 @@ from postmand.delivery.gateway import Courier
 from postmand.link import new_identity
 from postmand.message.border import Border
 from postmand.message.dkim import SigningKey
+from postmand.notice import INotice
 from postmand.postoffice import Abroad, Allowance, QuotaDesk, Release, StampCounter
 from postmand.postoffice.arrivals import Arrivals, ArrivalSettings
 from postmand.postoffice.office import PostOffice
 from postmand.postoffice.release import ReleaseSettings
 from postmand.queue.clock import QueueClock
+from postmand.queue.means import nobody
 from postmand.queue.pace import Pace
 from postmand.queue.pool import Pool
 from postmand.queue.runner import Runner
@@ -135,8 +137,8 @@ class Way:
     running: IService
 
 
-def way(site: Site, store: Store, keys: NodeKeys) -> Way:
-    """Wire the way out. Blocks for the database."""
+def way(site: Site, store: Store, keys: NodeKeys, notice: INotice | None = None) -> Way:
+    """Wire the way out; `notice` is told of reports. Blocks for the database."""
     config, clocks, random = site.config, site.clocks, site.random
     queue, quotas = store.queue, store.quotas
     if queue is None or quotas is None:
@@ -167,6 +169,7 @@ def way(site: Site, store: Store, keys: NodeKeys) -> Way:
         random=random,
         pace=Pace(config.delays.tick_seconds, config.relay.at_once, config.relay),
         count=Tally(site.counts).queue,
+        arrived=notice.arrived if notice else nobody,
     )
     office = _office(site, quotas, counter, clock)
     return Way(office, counter, pool, clock, Running(runner, courier))

@@ -194,6 +194,19 @@ class PresenceTests(Case):
             self.assertEqual(self.notices(self.thief), 0)
             self.assertTrue(self.house.waiting(b"alice"))
 
+    def test_leaves_before_the_notice_comes(self) -> None:
+        """A notice that met a nick just left was none: it comes when they are back."""
+        self.house.bot.arrived([0])
+        self.wait_for(b"NOTICE")
+        self.world.rename(self.owner, b"away")
+        self.house.wait(60.0)
+        self.assertEqual(self.notices(self.owner), 0)
+        self.world.rename(self.owner, b"alice")
+        self.tick(2)
+        self.assertEqual(self.notices(self.owner), 1)
+        self.tick(5)
+        self.assertEqual(self.notices(self.owner), 1)
+
 
 class RichTests(Case):
     """An unfiltered link that tells of logins."""

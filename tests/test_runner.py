@@ -110,6 +110,7 @@ class RunnerCase(SynchronousTestCase):
         self.counts = Counter()
         self.released = []
         self.bounced = []
+        self.arrived = []
         self.delays = Delays()
         self.relay = Relay()
         self.settings = {}
@@ -137,6 +138,7 @@ class RunnerCase(SynchronousTestCase):
             random=self.random,
             pace=evolve(pace, **self.settings),
             count=self.count,
+            arrived=self.arrived.extend,
         )
 
     def count(self, name, number):
@@ -853,6 +855,7 @@ class RelayTests(RunnerCase):
         self.put(1)
         self.runner.start()
         self.assertEqual(self.mailbox(), [b"Subject: failed 1\r\n\r\n"])
+        self.assertEqual(self.arrived, [self.member.account])
         self.assertEqual(self.waiting(), 0)
 
     def test_temporary_failure(self):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from attrs import frozen
@@ -12,6 +12,11 @@ from postmand.internet import IQueue
 from postmand.queue.pace import Pace
 
 Count = Callable[[str, int], None]
+Arrived = Callable[[Iterable[int]], None]
+
+
+def nobody(_: Iterable[int]) -> None:
+    """Tell nobody that mail came."""
 
 
 @frozen(eq=False)
@@ -19,7 +24,8 @@ class Means:
     """The queue, and the node's surroundings as the runner sees them.
 
     `reactor` gives intervals only; `count` is told what happened, by name and number:
-    nothing in it tells one message from another.
+    nothing in it tells one message from another. `arrived` is told whose mailboxes got
+    a report (see INotice).
     """
 
     queue: IQueue
@@ -27,3 +33,4 @@ class Means:
     random: Random
     pace: Pace
     count: Count
+    arrived: Arrived = nobody

@@ -23,7 +23,7 @@ from postmand.interfaces import StoreBusyError
 from postmand.internet import ICourier, IQueue
 from postmand.queue.ending import ended
 from postmand.queue.legs import Legs
-from postmand.queue.means import Count, Means
+from postmand.queue.means import Arrived, Count, Means, nobody
 from postmand.queue.pace import Pace
 from postmand.queue.releases import Mixing, Releases
 from postmand.queue.settling import Bounce, Settling
@@ -54,8 +54,9 @@ class Runner:
         random: Random,
         pace: Pace,
         count: Count,
+        arrived: Arrived = nobody,
     ) -> None:
-        means = self._means = Means(queue, reactor, random, pace, count)
+        means = self._means = Means(queue, reactor, random, pace, count, arrived)
         self._now = now
         self._releases = Releases(means, pool, release)
         self._legs = Legs(means, courier, Settling(means, bounce), now)

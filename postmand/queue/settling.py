@@ -108,6 +108,8 @@ class Settling:
         await self._means.queue.settle(
             tried.item, settlement.left, settlement.due, copy
         )
+        if copy is not None:
+            self._means.arrived([copy.recipient.account])
 
     def _unbounced(self, tried: Tried) -> Settlement:
         """Return a settlement that keeps those who failed, too, to be tried again.
