@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
-from zope.interface import implementer
 
 from postmand.config import Config, ConfigError, Inbound, Submission
 from postmand.config.places import listens_here_only
 from postmand.counts import Counts
+from postmand.delivery.door import Door
 from postmand.delivery.gateway import Courier
 from postmand.link import new_identity
 from postmand.message.border import Border
 from postmand.message.dkim import SigningKey
+from postmand.notice import INotice
 from postmand.postoffice import (
     Abroad,
     Allowance,
@@ -32,6 +32,7 @@ from postmand.postoffice.arrivals import Arrivals, ArrivalSettings
 from postmand.postoffice.office import PostOffice
 from postmand.postoffice.release import ReleaseSettings
 from postmand.queue.clock import QueueClock
+from postmand.queue.means import nobody
 from postmand.queue.pace import Pace
 from postmand.queue.pool import Pool
 from postmand.queue.runner import Runner
@@ -77,6 +78,7 @@ class Running(Service):
 
     async def _stop(self) -> None:
         # Side by side: what is on its way has its ten seconds once, not twice.
+        self._runner.cease()
         courier = self._courier.stop()
         await self._runner.stop()
         await courier
@@ -145,8 +147,8 @@ class Way:
     running: IService
 
 
-def way(site: Site, store: Store, keys: NodeKeys) -> Way:
-    """Wire the way out. Blocks for the database."""
+def way(site: Site, store: Store, keys: NodeKeys, notice: INotice | None = None) -> Way:
+    """Wire the way out; `notice` is told of reports. Blocks for the database."""
     config, clocks, random = site.config, site.clocks, site.random
     queue, quotas = store.queue, store.quotas
     if queue is None or quotas is None:
@@ -177,6 +179,7 @@ def way(site: Site, store: Store, keys: NodeKeys) -> Way:
         random=random,
         pace=Pace(config.delays.tick_seconds, config.relay.at_once, config.relay),
         count=Tally(site.counts).queue,
+        arrived=notice.arrived if notice else nobody,
     )
     rules = quota.Rules.from_config(config.quota)
     office = Abroad(Allowance(quotas, rules, clocks.wall), config.delays, clock.base)
@@ -213,14 +216,12 @@ def entrance(
             f"{config.source}: [inbound] listen: no gateway has a pin, so it must be "
             "of this machine; pair the gateways, or add interface=127.0.0.1"
         )
+    hours_worth(config, inbound)
     arrivals = Arrivals(
         ArrivalSettings(
             _border(config),
             _own_keys(config, keys),
             most,
-            inbound.messages_per_hour,
-            inbound.bytes_per_hour,
-            inbound.questions_per_hour,
         ),
         office,
         seconds=site.clocks.wall,
@@ -246,6 +247,19 @@ def entrance(
         retired=Retired(config.state).holds,
     )
     return link.listening()
+
+
+def hours_worth(config: Config, inbound: Inbound) -> None:
+    """See that an hour's cap lets through what may come at all; or ConfigError.
+
+    What is larger would be told to come again, for ever.
+    """
+    least = crates.most_octets(_most_octets(config))
+    if inbound.bytes_per_hour < least:
+        raise ConfigError(
+            f"{config.source}: [inbound] bytes_per_hour: must be {least} at least: so "
+            "large is the largest message ([submission] max_message_bytes), sealed"
+        )
 
 
 def _most_octets(config: Config) -> int:
@@ -301,28 +315,19 @@ def link_identity(keys: NodeKeys) -> bytes:
     return identity
 
 
-@implementer(IStreamClientEndpoint)
-@frozen(eq=False)
-class _Door:
-    """The way to a gateway, closed once that was retired."""
-
-    _endpoint: IStreamClientEndpoint
-    _pin: str
-    _retired: Callable[[str], bool]
-
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
-        """Connect, unless it was shut out."""
-        if self._pin and self._retired(self._pin):
-            return fail(ConnectError())
-        connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
-        return connecting
-
-
 def _doors(site: Site) -> Callable[[str], IStreamClientEndpoint]:
     """Return what makes an endpoint of a gateway's string; no two have the same."""
     pins = {one.endpoint: one.pin for one in site.config.gateways}
-    retired = Retired(site.config.state).holds
-    return lambda text: _Door(clientFromString(site.reactor, text), pins[text], retired)
+    retired = Retired(site.config.state)
+
+    def door(text: str) -> IStreamClientEndpoint:
+        endpoint: IStreamClientEndpoint = clientFromString(site.reactor, text)
+        pin = pins[text]
+        if not pin:
+            return endpoint
+        return Door(endpoint, lambda: retired.holds(pin), site.reactor)
+
+    return door
 
 
 def _courier(site: Site, keys: NodeKeys, clock: QueueClock) -> Courier:

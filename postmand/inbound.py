@@ -75,18 +75,28 @@ class IHost(Interface):
         """
 
     def hand_over(sealed: bytes) -> Deferred[Reply]:
-        """Hand over a sealed crate; fires with the host's word, 451 without a link."""
+        """Hand over a sealed crate whose caller waits: its refusal is still heard.
+
+        Fires with the host's word, within minutes; 451 without a link, and where the
+        host did not answer in time: then it does not have it, unless the link was lost
+        with its answer. Cancelled, it is begun with no more; what has begun goes on.
+        """
 
 
 class IOffice(Interface):
     """The mail host's side of the link: mail from the Internet for its members."""
 
     def recipient(gateway: int, address: bytes, size: int) -> Deferred[Reply]:
-        """Judge a recipient for a gateway, capped by gateway against probing."""
+        """Judge a recipient for a gateway.
 
-    def accept(gateway: int, crate: Crate) -> Deferred[Reply]:
+        How often one may ask, and how much it may bring, the link counts before.
+        """
+
+    def accept(gateway: int, crate: Crate, *, live: bool = False) -> Deferred[Reply]:
         """Wash and deliver; a 250 means on disk. 5xx: never; 4xx: try again later.
 
+        `live` tells that who brought it to the gateway waits for the reply, and will
+        tell the sender. Else it was told 250, and a refusal is ours to report.
         A From in our own domains needs our own valid signature. Recipients that are
         unknown are dropped, or bounced where the crate's sender is vouched for.
         """

@@ -56,12 +56,13 @@ def parts(site: Site) -> Parts:
         limits,
         site.random,
     )
-    out = way(site, store, keys) if keys and config.gateways else None
     biff = _biff(site, config.biff, store, checker) if config.biff else None
+    notice = biff.notice if biff else None
+    out = way(site, store, keys, notice) if keys and config.gateways else None
     office = PostOffice(
         _office_settings(config),
         store.accounts,
-        Noticing(store.mailboxes, biff.notice) if biff else store.mailboxes,
+        Noticing(store.mailboxes, notice) if notice else store.mailboxes,
         store.threads,
         seconds=site.clocks.wall,
         random=site.random,

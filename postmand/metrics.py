@@ -35,12 +35,12 @@ _PROBE_SECONDS = 0.1
 
 # name of the count, what it is, and the label of its reasons ("" where it has none).
 _COUNTERS = (
-    ("accepted", "Messages accepted from members.", ""),
+    ("accepted", "Messages accepted, from members and from the Internet.", ""),
     ("refused", "Refusals, by reason.", "reason"),
     ("released", "Messages released to the Internet.", ""),
     ("held", "Messages held back, their account being disabled.", ""),
     ("relay", "Tries to hand mail to a gateway, by what came of them.", "result"),
-    ("bounces", "Bounces put into members' mailboxes.", ""),
+    ("bounces", "Recipients whose sender was told that they get nothing.", ""),
     ("faults", "What went wrong, by kind.", "kind"),
 )
 # Shown from the start: an alarm needs the 0 before the first 1.

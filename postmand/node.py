@@ -52,10 +52,16 @@ def makeService(options: Options) -> IService:
     reactor.seconds = time.monotonic  # type: ignore[method-assign]
     try:
         config = load(options["config"])
-        allow_files(config.limits.connections)
+        allow_files(_connections(config))
         return node(config, reactor)
     except ConfigError as error:
         raise SystemExit(f"postmand: {error}") from None
+
+
+def _connections(config: Config) -> int:
+    """Return how many sessions there may be at a server of the role's."""
+    most = config.limits.connections
+    return most if config.exchange is None else min(most, config.exchange.connections)
 
 
 def node(config: Config, reactor: Any, clocks: Clocks = CLOCKS) -> Stack:

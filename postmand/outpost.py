@@ -14,7 +14,7 @@ from twisted.internet.endpoints import clientFromString
 from postmand.config import Config, ConfigError, Exchange, Exit, Link
 from postmand.counts import Counts
 from postmand.delivery.callout import Caller
-from postmand.delivery.dialling import tcp
+from postmand.delivery.dialling import bind_fault, tcp, within_reach
 from postmand.delivery.exit import Exit as Delivery
 from postmand.delivery.forwarding import Forwarding
 from postmand.delivery.host import Host
@@ -99,8 +99,11 @@ def parts(site: Site) -> Parts:
     keys = GatewayKeys(config)
     identity = keys.link()
     _host_key(config, link)
+    _sources(config, exit_)
     server = _server(config, exit_.resolver)
     resolver = Resolver(SilentReactor(reactor), [server], random)
+    # Strangers' questions, however many, keep none of our own waiting.
+    own_resolver = Resolver(SilentReactor(reactor), [server], random)
     networks = Networks(allowed=exit_.allowed_networks)
     host = Host(
         link,
@@ -124,19 +127,21 @@ def parts(site: Site) -> Parts:
         in_thread=site.washing,
         count=Tally(site.counts).link,
     )
-    delivery = _delivery(site, exchange, exit_, resolver, networks)
+    delivery = _delivery(site, exchange, exit_, own_resolver, networks)
     greylist = Greylist(_greylist_settings(exchange), os.urandom(_MARK_BYTES))
     # Questions to the DNS block for many seconds, and must not keep what is on its way
     # to the disk or to the host waiting.
     tls = ServerTls(keys.exchange())
     asking = Threads(_ASKING, reactor, "asking")
+    # Nor may who but names senders hold up the mail that has come.
+    judging = Threads(_ASKING, reactor, "judging")
     entrance = Entrance.of(
         exchange,
         config.node,
         evidence=_evidence(site, exchange, exit_, resolver, networks, greylist, asking),
         host=host,
         reception=_reception(
-            site, exchange, link, host, resolver, spool, forwarding, asking
+            site, exchange, link, host, resolver, spool, forwarding, judging
         ),
         tls=tls,
     )
@@ -156,7 +161,9 @@ def parts(site: Site) -> Parts:
     running = Outpost(host, forwarding, delivery, spool)
     # A certificate that was renewed is found within the day.
     renewing = Timer(86_400.0, lambda: tls.replace(keys.exchange()))
-    return Parts(factories, below=[asking], above=[sweeping, renewing, running])
+    return Parts(
+        factories, below=[asking, judging], above=[sweeping, renewing, running]
+    )
 
 
 @frozen
@@ -197,6 +204,17 @@ def _sections(config: Config) -> tuple[Exchange, Link, Exit]:
     return config.exchange, config.link, config.exit or Exit()
 
 
+def _sources(config: Config, exit_: Exit) -> None:
+    """Try the addresses that mail leaves from: each has to be this machine's."""
+    for address in exit_.source:
+        fault = bind_fault(address)
+        if fault:
+            raise ConfigError(
+                f"{config.source}: [exit] source: {address}: {fault}; name an address "
+                "of this machine, or none"
+            )
+
+
 def _server(config: Config, text: str) -> Server:
     match = _SERVER.fullmatch(text)
     if match is None:
@@ -222,10 +240,11 @@ def _delivery(
     resolver: Resolver,
     networks: Networks,
 ) -> Delivery:
-    dial = tcp(site.reactor)
+    dial = tcp(site.reactor, exit_.source)
+    reached = within_reach(exit_.source)
     policies = PolicyFile(
         resolver,
-        public=networks.public,
+        public=lambda address: networks.public(address) and reached(address),
         dial=dial,
         reactor=site.reactor,
         rng=site.random,
@@ -254,7 +273,9 @@ def _evidence(
 ) -> Evidence:
     reactor = site.reactor
     blocking = Blocking(resolver, reactor)
-    caller = Caller(exchange.host_name, tcp(reactor), exit_.port, reactor)
+    dial = tcp(reactor, exit_.source)
+    reached = within_reach(exit_.source)
+    caller = Caller(exchange.host_name, dial, exit_.port, reactor)
     settings = CalloutSettings(domains=exchange.callout_domains)
 
     def checked(peer: str, helo: bytes, sender: bytes) -> str:
@@ -267,7 +288,14 @@ def _evidence(
             resolver,
             Domains(resolver, networks.place, reactor),
             Blacklists(resolver, exchange.blacklists, reactor),
-            Callouts(caller.call, settings, reactor, os.urandom(_MARK_BYTES)),
+            Callouts(
+                lambda address, places: caller.call(
+                    address, [one for one in places if reached(one)]
+                ),
+                settings,
+                reactor,
+                os.urandom(_MARK_BYTES),
+            ),
             greylist,
             lambda *facts: asking(checked, *facts),
         ),
@@ -293,7 +321,7 @@ def _reception(
     resolver: Resolver,
     spool: SealedSpool,
     forwarding: Forwarding,
-    asking: Threads,
+    judging: Threads,
 ) -> Reception:
     limits = site.config.limits
     blocking = Blocking(resolver, site.reactor)
@@ -308,7 +336,7 @@ def _reception(
                 now=site.clocks.wall,
             )
 
-        judgement: Authenticated = await asking(judge)
+        judgement: Authenticated = await judging(judge)
         return judgement
 
     async def keep(sealed: bytes) -> None:

@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -19,8 +20,9 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
 
 from postmand.config import ConfigError
 from postmand.faults import log_fault
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         IProtocolFactory,
         IStreamServerEndpoint,
     )
+    from twisted.logger import LogEvent
 
 log = Logger()
 
@@ -40,6 +43,8 @@ _KINDS = ("tcp", "tcp6", "unix")
 _SERVERS = 2
 # Files the node has open beside its connections: bodies, spools, database, log.
 _OTHER_FILES = 512
+# While connections can not be taken, that is told every so many seconds.
+_TOLD_AGAIN = 600.0
 
 
 class Stack(MultiService):
@@ -131,14 +136,40 @@ class StoreReactor:
     seconds: Callable[[], float]
 
 
+@implementer(ILogObserver)
+class _Unaccepted:
+    """Tells that connections can not be taken: seldom, and of nobody in particular.
+
+    Twisted's own words are three lines for each of them, one with the peer's address.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._silent_until = float("-inf")
+
+    def __call__(self, event: LogEvent) -> None:  # noqa: ARG002 (its words are none)
+        """Take the place of a line of Twisted's (ILogObserver)."""
+        now = self._seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + _TOLD_AGAIN
+            log.warn(  # noqa: G010 (Twisted's logger has no other)
+                "connections can not be taken, for want of files or of memory: raise "
+                "the limit (LimitNOFILE, ulimit -n), or lower `connections`"
+            )
+
+
 class Listener(Service):
     """Listens on one endpoint while it runs."""
 
     def __init__(
-        self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
+        self,
+        endpoint: IStreamServerEndpoint,
+        factory: IProtocolFactory,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoint = endpoint
         self._factory = factory
+        self._seconds = seconds
         self._port: IListeningPort | None = None
 
     def privilegedStartService(self) -> None:
@@ -150,7 +181,9 @@ class Listener(Service):
         if failed:
             failed[0].raiseException()
 
-    def _listening(self, port: IListeningPort) -> None:
+    def _listening(self, port: Any) -> None:
+        # All that it has to tell is what it could not accept, and from whom.
+        port._logger = Logger(observer=_Unaccepted(self._seconds))
         self._port = port
 
     def stopService(self) -> Any:
@@ -164,12 +197,21 @@ def allow_files(connections: int) -> None:
     """Raise the process's own limit of open files to what the connections need.
 
     A shell's usual 1,024 would be the end long before `limits.connections` is. What the
-    system does not allow is not forced: a connection too many is then refused by it.
+    system does not allow is not forced, but told: a connection too many is then refused
+    by it. The other half is for the second server, or for the bodies on a gateway's
+    disk.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections * _SERVERS + _OTHER_FILES
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
+    if resource.RLIM_INFINITY != hard < wanted:
+        log.warn(  # noqa: G010 (Twisted's logger has no other)
+            "{hard} files may be open, and {connections} connections want {wanted}: "
+            "raise the limit (LimitNOFILE, ulimit -Hn), or lower `connections`",
+            hard=hard,
+            connections=connections,
+            wanted=wanted,
+        )
+        wanted = hard
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -113,6 +113,8 @@ class World:
         self.nick = BOT
         self.tell: Callable[[Event], None] = lambda _: None
         self.queued: Callable[[str], None] = lambda _: None
+        # Whether every moment is written down: for few people and few moments.
+        self.history = True
         self.moment = 0
         # The moment of the last line that the bot has seen.
         self.seen = 0
@@ -139,6 +141,8 @@ class World:
 
     def remember(self) -> None:
         """Write down how things are at this moment."""
+        if not self.history:
+            return
         here = [one for one in self.people if one.online]
         self.holders.append({self.fold(one.nick): one for one in here})
         self.owners.append(
@@ -314,6 +318,8 @@ class World:
             one.login = b"" if forgetful else one.account
             if forgetful:
                 one.account, one.registered = b"", False
+                if self.rich and one.present:
+                    self._emit(Account(one.nick, b""))
 
     def _ask_services(self, what: tuple[Any, ...]) -> None:
         if self.services_up:
@@ -476,6 +482,7 @@ class House:
     ) -> None:
         self.world = world
         self.clock = Clock()
+        world.history = False
         world.run_on(self.clock, from_bot=latency, to_bot=latency)
         self.accounts = {
             number: Seen(name, used=4_096) for number, name in enumerate(accounts)

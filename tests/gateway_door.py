@@ -23,6 +23,7 @@ from postmand.message.authentication import Authenticated
 from postmand.queue.spool import Memory, Spool
 from postmand.rules import facts
 from postmand.servers.exchange import Entrance, ExchangeFactory
+from postmand.servers.factory import TurnedAway
 from postmand.servers.reception import Reception, ReceptionSettings
 from postmand.servers.starttls import ServerTls
 from tests.sessions import Session, Wire, Work
@@ -106,12 +107,11 @@ class Call(Session):
         self.arriving = b""
         self.cut = False
         self.server = factory.buildProtocol(address)
-        self.refused = self.server is None
+        self.refused = isinstance(self.server, TurnedAway)
         self._tls: SSL.Connection | None = None
         self._read = 0
-        if self.server is not None:
-            self.wire.protocol = self.server
-            self.server.makeConnection(self.wire)
+        self.wire.protocol = self.server
+        self.server.makeConnection(self.wire)
 
     def pump(self, chunk: int = 65_536) -> None:
         """As a session's, through whatever the wire's protocol is by now."""

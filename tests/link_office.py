@@ -53,6 +53,7 @@ class Office:
     def __init__(self) -> None:
         self.asked: list[tuple[int, bytes, int]] = []
         self.taken: list[tuple[int, Crate]] = []
+        self.live: list[bool] = []
         self.says = KEPT
         self.held = False
         self.waiting: list[Deferred[Reply]] = []
@@ -64,10 +65,13 @@ class Office:
         known = address == b"alice@mail.i2p"
         return succeed(Reply(250, "2.1.5", "Ok") if known else UNKNOWN)
 
-    def accept(self, gateway: int, crate: Crate) -> Deferred[Reply]:
+    def accept(
+        self, gateway: int, crate: Crate, *, live: bool = False
+    ) -> Deferred[Reply]:
         """Note it."""
         if self.fails is not None:
             raise self.fails
+        self.live.append(live)
         self.taken.append((gateway, crate))
         if not self.held:
             return succeed(self.says)

@@ -144,6 +144,37 @@ class Pair(GatewayCase):
         pair = "gateway", "pair", text, *ENDPOINT
         self.refused_at(self.host, *pair, says="paired already")
 
+    def test_same_place(self) -> None:
+        """Where one is reached already there is no second: nothing would load."""
+        self.said_at(
+            *(self.host, "gateway", "pair"),
+            *(str(GatewayText(PIN, "mx1.example.org")), *ENDPOINT),
+        )
+        pair = "gateway", "pair", str(GatewayText(OTHER, "mx2.example.org")), *ENDPOINT
+        self.refused_at(self.host, *pair, says="gateway 1 is reached there already")
+
+    def test_retired_with_its_entry(self) -> None:
+        """It is let in again as it stands; a file that would change is not touched."""
+        text = str(GatewayText(PIN, "mx.example.org"))
+        self.said_at(self.host, "gateway", "pair", text, *ENDPOINT)
+        for more in ((), ENDPOINT):
+            self.said_at(self.host, "gateway", "retire", "1")
+            before = self.host.read_bytes()
+            said = self.said_at(self.host, "gateway", "pair", text, *more)
+            self.assertIsInstance(read(said), HostText)
+            self.assertIn("mx.example.org is gateway 1 again", self.err)
+            self.assertFalse(Retired(self.base / "host").holds(PIN))
+            self.assertEqual(self.host.read_bytes(), before)
+
+    def test_retired_and_moved(self) -> None:
+        """For another endpoint it is told what to write, and stays shut out."""
+        text = str(GatewayText(PIN, "mx.example.org"))
+        self.said_at(self.host, "gateway", "pair", text, *ENDPOINT)
+        self.said_at(self.host, "gateway", "retire", "1")
+        pair = "gateway", "pair", text, "--endpoint", "tcp:127.0.0.1:7702"
+        self.refused_at(self.host, *pair, says="write the new endpoint into its")
+        self.assertTrue(Retired(self.base / "host").holds(PIN))
+
     def test_anew(self) -> None:
         """Who was shut out and is paired anew is let in again."""
         (self.base / "host").mkdir()

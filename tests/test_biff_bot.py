@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import globalLogPublisher
@@ -174,6 +176,44 @@ class CommandTests(Case):
         self.assertEqual(self.owner.heard.count(words.UNKNOWN), 6)
         self.assertEqual(self.owner.heard.count(words.TOO_FAST), 1)
 
+    def test_secret_with_spaces(self) -> None:
+        """One space ends the address; the rest of the line is the secret as typed."""
+        self.house.claims.secrets[b"alice"] = b" pass  word "
+        ask = self.house.ask
+        wrong = ask(self.owner, b".register alice pass  word")
+        self.assertEqual(wrong, [words.WRONG])
+        right = ask(self.owner, b"  .register   alice  pass  word ")
+        self.assertEqual(right[0].split()[0], b"From")
+        self.assertEqual(self.house.claims.asked[-1][1], b" pass  word ")
+        self.assertEqual(ask(self.owner, b".register alice "), [words.USAGE_REGISTER])
+
+    def test_many_in_the_channel(self) -> None:
+        """What is said to all by many is not answered without end."""
+        for number in range(200):
+            person = self.world.person(b"p%d" % number, b"p")
+            self.world.join(person)
+            self.world.say(person, b".help", CHANNEL)
+        self.house.wait(300.0)
+        told = [one for one in self.world.heard if one.nick.startswith(b"p")]
+        self.assertEqual(len(told), 34)  # two at once, and those who may wait
+
+    def test_storm_of_renames(self) -> None:
+        """Answers that are nobody's any more cost no turn and no deep stack."""
+        commands = self.house.bot._commands
+        people = [self.world.person(b"p%d" % one, b"p") for one in range(2_000)]
+        for person in people:
+            self.world.join(person)
+        self.house.wait(2.0)
+        with patch("postmand.biff.commands._MOST_WAITING", 5_000):
+            for person in people:
+                self.world.say(person, b".help", CHANNEL)
+            for person in people:
+                self.world.rename(person, b"x" + person.nick)
+            self.world.say(self.owner, b".help", CHANNEL)
+            self.house.wait(10.0)
+        self.assertEqual(commands._soon, 0)
+        self.assertEqual(self.owner.heard, [words.in_private(BOT)])
+
     def test_order(self) -> None:
         """One nick's commands are answered in the order they came in."""
         self.world.say(self.owner, b".register alice alicealice")
@@ -318,7 +358,7 @@ class PaceTests(SynchronousTestCase):
         """A pace on a clock."""
         self.house = House(World({}))
         self.clock = self.house.clock
-        self.pace = Pace(self.clock, 1.0)
+        self.pace = Pace(self.clock, 1.0, burst=3)
         self.turns: list[tuple[float, str]] = []
 
     def take(self, name: str, lines: int = 1, *, reply: bool = False) -> None:

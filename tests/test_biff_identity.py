@@ -20,7 +20,19 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.biff.casemap import CaseMapping
-from postmand.biff.events import Event, Joined, Noticed, Numeric, Said, Source
+from postmand.biff.events import (
+    Down,
+    Event,
+    Joined,
+    Kicked,
+    Noticed,
+    Numeric,
+    Parted,
+    Renamed,
+    Said,
+    Source,
+    Up,
+)
 from postmand.biff.identity import Check, Checks, Terms
 from postmand.biff.oracle import Answer, Oracle, read_acc, read_status
 from postmand.biff.roll import Identity, Roll
@@ -147,6 +159,21 @@ class Network(RuleBasedStateMachine):
     def all_arrives(self) -> None:
         """Nothing is on its way any more."""
         self.world.settle()
+
+    @rule()
+    def near_arrives(self) -> None:
+        """What is between bot and server; the services are slow."""
+        while self.world.pipes["from_bot"] or self.world.pipes["to_bot"]:
+            self.world.pump("from_bot")
+            self.world.pump("to_bot")
+
+    @rule(who=people)
+    def slow_question(self, who: int) -> None:
+        """Say something; the services have not answered the check of it."""
+        self.world.say(self.who(who), b".show")
+        self.near_arrives()
+        self.bot.ask()
+        self.near_arrives()
 
     @rule(who=people, nick=st.sampled_from(NICKS))
     def rename(self, who: int, nick: bytes) -> None:
@@ -659,6 +686,75 @@ class RollTests(Case):
         self.bot.happened(Numeric(353, (BOT,)))
         self.bot.happened(Numeric(354, (BOT, b"12", b"alice", b"x")))
         self.assertEqual(len(self.bot.roll), before)
+
+    def test_two_channels(self) -> None:
+        """Who leaves one of two is still seen; who leaves the last is another."""
+        roll = Roll([CHANNEL, b"#two"], 100, filtered=True)
+        roll.happened(Up(BOT, CaseMapping.RFC1459, channels=(CHANNEL, b"#two")))
+        roll.happened(Joined(CHANNEL, b"alice"))
+        first = roll.identity(b"alice")
+        assert first is not None
+        roll.happened(Joined(b"#TWO", b"Alice"))
+        roll.happened(Parted(CHANNEL, b"alice"))
+        self.assertTrue(roll.holds(first))
+        roll.happened(Joined(CHANNEL, b"alice"))
+        roll.happened(Kicked(b"#two", BOT))
+        self.assertTrue(roll.holds(first))
+        roll.happened(Kicked(CHANNEL, BOT))
+        self.assertFalse(roll.holds(first))
+        self.assertIsNone(roll.identity(b"alice"))
+        roll.happened(Joined(CHANNEL, b"alice"))
+        self.assertFalse(roll.holds(first))
+
+    def test_in_twice(self) -> None:
+        """Who comes in again without having left is not the one who was there."""
+        before = self.bot.roll.identity(b"alice")
+        assert before is not None
+        self.bot.happened(Joined(CHANNEL, b"ALICE"))
+        self.assertFalse(self.bot.roll.holds(before))
+        self.assertIsNotNone(self.bot.roll.identity(b"alice"))
+
+    def test_another_case_mapping_meanwhile(self) -> None:
+        """What is folded another way from now on is nobody that was known."""
+        check = self.bot.begin(b"alice")
+        assert check is not None
+        self.bot.ask()
+        for event in Down(), Up(BOT, CaseMapping.ASCII, channels=(CHANNEL,)):
+            self.bot.happened(event)
+        self.assertIs(check.verdict, False)
+        self.bot.happened(Numeric(330, (BOT, b"alice", b"alice", b"is")))
+        self.bot.happened(Numeric(318, (BOT, b"alice", b"End")))
+        self.assertEqual(self.bot.verdicts, [False])
+
+    def test_own_nick(self) -> None:
+        """A new one is believed, what is no nick is not."""
+        self.bot.happened(Renamed(BOT, b"#mail.i2p"))
+        self.assertTrue(self.bot.roll.is_own(BOT))
+        self.bot.happened(Renamed(BOT, b"biff2"))
+        self.assertTrue(self.bot.roll.is_own(b"BIFF2"))
+        self.assertFalse(self.bot.roll.is_own(BOT))
+
+    def test_netsplit(self) -> None:
+        """All who go at once are gone, and who is back is checked anew."""
+        people = [self.world.person(b"p%d" % one, b"p") for one in range(90)]
+        for person in people:
+            self.world.join(person)
+        self.world.settle()
+        before = list(self.bot.roll)
+        check = self.bot.begin(b"alice")
+        assert check is not None
+        self.bot.ask()
+        for person in (*people, self.owner):
+            self.world.quit(person)
+        for person in (*people, self.owner):
+            person.online, person.present = True, False
+            self.world.join(person)
+        self.world.settle()
+        self.assertIs(check.verdict, False)
+        held = [one.nick for one in before if self.bot.roll.holds(one)]
+        self.assertEqual(held, [b"mallory"])
+        self.assertEqual(len(self.bot.roll), len(before))
+        self.assertTrue(self.verdict(self.owner))
 
     def test_own_part(self) -> None:
         """Thrown out of the channel, the bot sees nobody any more."""

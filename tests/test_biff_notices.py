@@ -36,6 +36,15 @@ class Case(SynchronousTestCase):
         self.assertEqual(set(person.heard) - {words.NEW_MAIL}, set())
         return len(person.heard)
 
+    def wait_for(self, command: bytes) -> None:
+        """Wait until the bot writes such a line."""
+        self.world.written.clear()
+        for _ in range(8_000):
+            self.house.wait(0.125)
+            if any(line[0] == command for line in self.world.written):
+                return
+        self.fail("not written")
+
     def tick(self, ticks: float = 1) -> None:
         """Let a tick come, and what follows from it."""
         self.house.wait(TICK * ticks)
@@ -172,18 +181,31 @@ class PresenceTests(Case):
     def test_thief_between_check_and_answer(self) -> None:
         """The nick changes hands while the WHOIS is under way: nothing is written."""
         for wait in (0.0, 0.25, 0.5):
-            self.world.rename(self.owner, b"alice")
             self.world.rename(self.thief, b"mallory")
+            self.world.rename(self.owner, b"alice")
+            self.house.wait(20.0)
+            self.owner.heard.clear()
             self.house.bot.arrived([0])
-            self.world.written.clear()
-            while not any(line[0] == b"WHOIS" for line in self.world.written):
-                self.house.wait(0.125)
+            self.wait_for(b"WHOIS")
             self.house.wait(wait)
             self.world.rename(self.owner, b"away")
             self.world.rename(self.thief, b"alice")
             self.tick()
             self.assertEqual(self.notices(self.thief), 0)
             self.assertTrue(self.house.waiting(b"alice"))
+
+    def test_leaves_before_the_notice_comes(self) -> None:
+        """A notice that met a nick just left was none: it comes when they are back."""
+        self.house.bot.arrived([0])
+        self.wait_for(b"NOTICE")
+        self.world.rename(self.owner, b"away")
+        self.house.wait(60.0)
+        self.assertEqual(self.notices(self.owner), 0)
+        self.world.rename(self.owner, b"alice")
+        self.tick(2)
+        self.assertEqual(self.notices(self.owner), 1)
+        self.tick(5)
+        self.assertEqual(self.notices(self.owner), 1)
 
 
 class RichTests(Case):
@@ -210,9 +232,7 @@ class LinkTests(Case):
     def test_lost_after_the_notice(self) -> None:
         """Whether it arrived nobody knows: the nick is told again, and then no more."""
         self.house.bot.arrived([0])
-        self.world.written.clear()
-        while not any(line[0] == b"NOTICE" for line in self.world.written):
-            self.house.wait(0.125)
+        self.wait_for(b"NOTICE")
         self.world.down()
         self.assertEqual(self.notices(self.owner), 0)
         self.house.wait(20.0)
@@ -313,7 +333,8 @@ class FloodTests(SynchronousTestCase):
         """... also where nothing has to be asked."""
         self.crowd(rich=True)
         commands = {line[0] for line in self.world.written}
-        self.assertEqual(commands, {b"NAMES", b"WHO", b"NOTICE"})
+        # ACC for who is logged in to another account than the nick.
+        self.assertEqual(commands, {b"NAMES", b"WHO", b"NOTICE", b"PRIVMSG"})
 
 
 class StallTests(Case):

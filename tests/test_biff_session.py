@@ -419,6 +419,28 @@ class NickServ(SessionTests):
         self.assertEqual(len(told), 1)
         self.assertNotIn(PASSWORD.decode(), repr(self.logged))
 
+    def test_no_name(self) -> None:
+        """What is no nick is not taken for ours, in the welcome or later."""
+        self.identify(services_host=HOST)
+        for name in (b"n" * 600, b"", b"a b", b"#x"):
+            self.hear(BIFF + b"NICK :" + name, b":irc.test 001 %b :Hi" % name)
+        said = self.hear(NICKSERV + b"You are now identified")
+        self.assertEqual(said, [b"WHOIS biff"])
+
+    def test_refused_by_an_impostor(self) -> None:
+        """Who has NickServ's nick while it is away does not make us give up."""
+        self.identify(services_host=HOST)
+        self.after(30)
+        self.hear(BIFF + b"JOIN #mail.i2p")
+        tries = 0
+        for _ in range(400):
+            for line in self.after(10):
+                if b"IDENTIFY" in line:
+                    tries += 1
+                    self.hear(b":NickServ!u@elsewhere NOTICE biff :Password incorrect")
+        self.assertGreater(tries, 3)
+        self.assertEqual([one for one in self.logged if "did not" in repr(one)], [])
+
     def test_services_come_back(self) -> None:
         """Services that were away are asked again, and then no more."""
         self.identify(services_host=HOST)
@@ -843,7 +865,7 @@ class Events(SessionTests):
         """A server's farewell is told to the operator without our address in it."""
         self.rise()
         self.hear(b"ERROR :Closing link: (biff@abcdef.b32.i2p) [Excess Flood]")
-        self.assertNotIn("b32", repr(self.logged))
+        self.assertNotIn("abcdef.b32", repr(self.logged))
         self.assertIn("ends the connection", repr(self.logged))
 
 

@@ -138,6 +138,19 @@ def read(text: str) -> Config:
             '"tcp:127.0.0.1:2526"; pin turns ours on',
         ),
         (
+            "[link]\nhost = 'tcp:192.0.2.1:2527'",
+            "[link] host_pin: is missing; postmanctl gateway pair writes it",
+        ),
+        (
+            "[link]\nlisten = ['unix:a', 'tcp:2526']",
+            "[link] host_pin: is missing; postmanctl gateway pair writes it",
+        ),
+        (
+            "[exit]\nsource = ['0.0.0.0']",
+            "[exit] source must be a list of this machine's addresses, one of IPv4 and "
+            'one of IPv6 at most, as in ["203.0.113.25"]',
+        ),
+        (
             "[[gateways]]\nendpoint = ''",
             "[gateways] 1: endpoint must be an endpoint string like "
             '"tcp:127.0.0.1:2526"',
@@ -282,6 +295,15 @@ def test_lines(text: str, line: str) -> None:
         ("relay", "at_once", "0"),
         ("relay", "give_up_seconds", "59"),
         ("limits", "queue_messages", "0"),
+        ("exit", "source", '["mx.example.org"]'),
+        ("exit", "source", '["203.0.113.25:25"]'),
+        ("exit", "source", '["203.0.113.0/24"]'),
+        ("exit", "source", '[""]'),
+        ("exit", "source", '["::"]'),
+        ("exit", "source", '["fe80::1%eth0"]'),
+        ("exit", "source", '["224.0.0.1"]'),
+        ("exit", "source", '["203.0.113.25", "203.0.113.26"]'),
+        ("exit", "source", '["203.0.113.25", "203.0.113.25"]'),
     ],
 )
 def test_bounds(section: str, key: str, value: str) -> None:
@@ -377,6 +399,16 @@ def test_gateways_without_tls(endpoint: str) -> None:
     """Nothing is sent readable to what may be another machine."""
     line = faulty(f"[[gateways]]\nendpoint = '{endpoint}'")
     assert line.startswith(f"{PLACE}: [gateways] 1: pin: is missing; ")
+
+
+@pytest.mark.parametrize(
+    "source", [[], ["203.0.113.25"], ["2001:db8::25"], ["127.0.0.2", "2001:db8::25"]]
+)
+def test_sources(source: list[str]) -> None:
+    """Mail may leave from one address of each family."""
+    exit_ = read(f"[exit]\nsource = {source}").exit
+    assert exit_ is not None
+    assert exit_.source == tuple(source)
 
 
 def test_gateways_keep_their_order() -> None:

@@ -376,17 +376,35 @@ def test_hostile_reply() -> None:
 
 
 def test_international_recipient() -> None:
-    """An address beyond ASCII is told as it is, in RFC 6533's form."""
-    jorg = "jörg@bücher.example"
+    """An address beyond ASCII is told in RFC 6533's form for ways of seven bits."""
+    jorg = "jörg+x@bücher.example"
     message = bounced(Failure(BOB, UNKNOWN), Failure(jorg.encode(), UNKNOWN))
+    assert message.isascii()
     parsed = read(message)
-    assert parsed["Content-Transfer-Encoding"] == "8bit"
+    assert parsed["Content-Transfer-Encoding"] == "7bit"
     text, status, _ = parts(message)
     assert jorg in text.get_content()
-    assert status.get_content_type() == "message/global-delivery-status"
-    assert status["Content-Transfer-Encoding"] == "8bit"
-    assert f"\r\nFinal-Recipient: utf-8; {jorg}\r\n".encode() in message
+    assert status.get_content_type() == "message/delivery-status"
+    written = rb"j\x{F6}rg\x{2B}x@b\x{FC}cher.example"
+    assert b"\r\nFinal-Recipient: utf-8; " + written + b"\r\n" in message
     assert b"\r\nFinal-Recipient: rfc822; bob@example.com\r\n" in message
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("ö@x", rb"\x{F6}@x"),
+        ("日本@x", rb"\x{65E5}\x{672C}@x"),
+        ("\U0001f600@x", rb"\x{1F600}@x"),
+        ('"a b=\\"ö@x', rb'"a\x{20}b\x{3D}\x{5C}"\x{F6}@x'),
+        ("\u0131@x", rb"\x{131}@x"),
+        ("ö" + "+" * 317, rb"\x{F6}" + rb"\x{2B}" * 149),
+    ],
+)
+def test_written_out(address: str, written: bytes) -> None:
+    """Each character by its number, in as many digits as it takes (RFC 6533 3)."""
+    message = bounced(Failure(address.encode(), UNKNOWN))
+    assert b"\r\nFinal-Recipient: utf-8; " + written + b"\r\n" in message
 
 
 @pytest.mark.parametrize("recipient", [BOB, "jörg@example.com".encode()])
@@ -433,6 +451,7 @@ def test_hostile(failures: list[Failure], seed: int) -> None:
     assert b"\n" not in bare
     assert b"\0" not in bare
     lines = message.split(b"\r\n")
+    assert message.isascii()
     assert max(map(len, lines)) <= 998
     assert not any(line.startswith(b"From ") for line in lines)
     text, status, returned = parts(message)

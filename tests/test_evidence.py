@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+from attrs import asdict
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
@@ -20,7 +22,6 @@ from postmand.rules.facts import (
     Reverse,
     Session,
     facts_from_table,
-    facts_to_table,
 )
 from postmand.rules.greylist import Greylist, GreylistSettings
 from postmand.rules.inbound import judge
@@ -140,7 +141,7 @@ class EvidenceTests(SynchronousTestCase):
                 spf="pass",
             ),
         )
-        self.assertEqual(facts_from_table(facts_to_table(facts)), facts)
+        self.assertEqual(facts_from_table(json.loads(json.dumps(asdict(facts)))), facts)
         self.assertIsNone(judge(facts, self.settings))
 
     def test_at_once(self) -> None:

@@ -16,7 +16,7 @@ from postmand.internet import Reply
 from postmand.rules import facts
 from postmand.servers.starttls import ServerTls
 from postmand.store.certificates import _made
-from tests.gateway_door import AWAY, GOOD, PEER, UNKNOWN, Door
+from tests.gateway_door import AWAY, GOOD, KEPT, PEER, TAKEN, UNKNOWN, Door
 from tests.sessions import reply_codes
 
 IDENTITY = _made("mx.i2pmail.org")
@@ -399,6 +399,17 @@ class RecipientTests(SynchronousTestCase):
         self.assertEqual(len(door.world.questions), 3)
         self.assertEqual(door.count("host-refuses"), 2)
 
+    def test_named_again(self) -> None:
+        """In one transaction the host is asked once for each; in the next one anew."""
+        door = Door()
+        call = door.named()
+        for again in (b"alice@i2pmail.org", b"ALICE@I2PMAIL.ORG."):
+            self.assertEqual(call.codes(b"RCPT TO:<%s>\r\n" % again), [250])
+        self.assertEqual(len(door.world.questions), 1)
+        call.send(b"RSET\r\nMAIL FROM:<bob@example.org>\r\n")
+        self.assertEqual(call.codes(b"RCPT TO:<alice@i2pmail.org>\r\n"), [250])
+        self.assertEqual(len(door.world.questions), 2)
+
     def test_link_away(self) -> None:
         """In mode "verify" nobody is taken unseen."""
         door = Door()
@@ -427,6 +438,69 @@ class RecipientTests(SynchronousTestCase):
             self.assertTrue(answer.startswith(said), answer)
             self.assertEqual(answer.count(b"\n"), 1)
             self.assertLess(len(answer), 250)
+
+    def asks(self, door: Door, host: str, name: bytes = b"alice") -> int:
+        """Return what one recipient is answered who is named by a caller."""
+        call = door.call(IPv4Address("TCP", host, 9))
+        call.send(b"EHLO mail.example.org\r\n")
+        call.send(b"MAIL FROM:<bob@example.org>\r\n")
+        (code,) = call.codes(b"RCPT TO:<%s@i2pmail.org>\r\n" % name)
+        call.drop()
+        return code
+
+    def test_a_network_has_its_share(self) -> None:
+        """A network that guesses names is put off, in all sessions; others go on."""
+        door = Door({"questions_per_network_minute": 20})
+        door.world.answer = UNKNOWN
+        door.world.replies[b"alice@mail.i2p"] = TAKEN
+        guesses = [
+            self.asks(door, f"192.0.2.{one}", b"name%d" % one) for one in range(1, 9)
+        ]
+        self.assertEqual(guesses, [550] * 4 + [451] * 4)
+        self.assertEqual(len(door.world.questions), 4)
+        self.assertEqual(door.count("network-questions"), 4)
+        self.assertEqual(self.asks(door, "192.0.2.99"), 451)
+        self.assertEqual(self.asks(door, "198.51.100.7"), 250)
+        door.clock.advance(60)
+        self.assertEqual(self.asks(door, "192.0.2.99"), 250)
+
+    def test_senders_have_a_share_too(self) -> None:
+        """Senders that are named and dropped cost the DNS; others find it free."""
+        door = Door({"questions_per_network_minute": 3})
+        call = door.greeted()
+        one = b"MAIL FROM:<bob@example.org>\r\nRSET\r\n"
+        self.assertEqual(call.codes(one * 4), [250, 250] * 3 + [451, 250])
+        self.assertEqual(len(door.world.begun), 3)
+        other = door.call(IPv4Address("TCP", "192.0.2.1", 9))
+        self.assertEqual(other.codes(b"EHLO x.example\r\n"), [250])
+        self.assertEqual(other.codes(one), [250, 250])
+        door.clock.advance(20)
+        self.assertEqual(call.codes(one * 2), [250, 250, 451, 250])
+
+    def test_who_writes_to_members_has_more(self) -> None:
+        """A question about a member costs a fifth of one about a stranger."""
+        door = Door({"questions_per_network_minute": 20})
+        names = [b"RCPT TO:<user%d@i2pmail.org>\r\n" % one for one in range(21)]
+        codes = door.named().codes(b"".join(names))
+        self.assertEqual(codes, [250] * 19 + [451] * 2)
+
+    def test_share_of_an_hour(self) -> None:
+        """Who never stops gets what an hour gives, not sixty minutes' worth."""
+        door = Door(
+            {"questions_per_network_minute": 20, "questions_per_network_hour": 60}
+        )
+        codes = []
+        for _ in range(60):
+            codes += [self.asks(door, "192.0.2.1") for _ in range(20)]
+            door.clock.advance(60)
+        self.assertEqual(codes.count(250), 2 * 60 - 1)
+
+    def test_unseen_has_its_share(self) -> None:
+        """What is taken unseen costs the host's questions later: it is counted now."""
+        door = Door({"inbound": "seal", "questions_per_network_minute": 2})
+        door.world.answer = AWAY
+        names = [b"RCPT TO:<user%d@i2pmail.org>\r\n" % one for one in range(2)]
+        self.assertEqual(door.named().codes(b"".join(names)), [250, 451])
 
     def test_many_recipients(self) -> None:
         """Over the limit: 452 for the rest, and the others get their mail."""
@@ -561,15 +635,47 @@ class MessageTests(SynchronousTestCase):
 
     def test_host_is_slow(self) -> None:
         """A host that does not answer in time is not waited for: it lies sealed."""
-        for full, code in ((False, 250), (True, 451)):
+        door = Door()
+        door.world.handing = []
+        call = door.data()
+        self.assertEqual(call.send(LETTER + b".\r\n"), b"")
+        call.advance(29)
+        before = call.wire.heard
+        call.advance(2)
+        self.assertEqual(reply_codes(call.said[before:]), [250])
+        # A late word disturbs nobody.
+        self.assertTrue(door.world.handing[0].called)
+
+    def test_host_is_slow_and_the_disk_full(self) -> None:
+        """What can not be kept waits for the host's word: else it would come twice."""
+        for word, code in ((KEPT, 250), (UNKNOWN, 550), (AWAY, 451)):
             door = Door()
-            door.world.handing, door.world.full = [], full
+            door.world.handing, door.world.full = [], True
             call = door.data()
-            self.assertEqual(call.send(LETTER + b".\r\n"), b"")
-            call.advance(29)
+            call.send(LETTER + b".\r\n")
             before = call.wire.heard
-            call.advance(2)
+            call.advance(400)
+            self.assertEqual(call.said[before:], b"")
+            door.world.handing[0].callback(word)
+            call.pump()
             self.assertEqual(reply_codes(call.said[before:]), [code])
+            self.assertEqual(len(door.world.taken), 1)
+            call.drop()
+            self.assertEqual(door.clock.getDelayedCalls(), [])
+
+    def test_room_comes_back(self) -> None:
+        """What could not be kept at first may be when the link goes."""
+        door = Door()
+        door.world.handing, door.world.full = [], True
+        call = door.data()
+        call.send(LETTER + b".\r\n")
+        call.advance(100)
+        before = call.wire.heard
+        door.world.full = False
+        door.world.handing[0].callback(AWAY)
+        call.pump()
+        self.assertEqual(reply_codes(call.said[before:]), [250])
+        self.assertEqual(len(door.world.kept), 1)
 
     def test_large_goes_to_the_disk_first(self) -> None:
         """A large message does not wait for the link; it does when the disk is full."""
@@ -867,7 +973,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_many_messages_are_no_chatter(self) -> None:
         """A list's server that hands in many messages stays."""
-        door = Door()
+        door = Door({"questions_per_network_minute": 150})
         call = door.greeted()
         one = b"MAIL FROM:<bob@example.org>\r\nRCPT TO:<a@i2pmail.org>\r\nDATA\r\n"
         for _ in range(150):
@@ -898,6 +1004,45 @@ class BoundTests(SynchronousTestCase):
             [True, True, False, True],
         )
         self.assertEqual(calls("192.0.2.9"), [False])
+
+    def test_no_place(self) -> None:
+        """Who comes too many is told so, that a mail server tries again; then closed.
+
+        What it says is not listened to, and its leaving frees nobody's place.
+        """
+        door = Door(connections_per_peer=1)
+        first = door.greeted()
+        for _ in range(3):
+            call = door.call()
+            self.assertEqual(reply_codes(call.said), [421])
+            self.assertTrue(call.said.startswith(b"421 4.3.2 "))
+            self.assertFalse(call.open)
+            call.drop()
+        self.assertEqual(door.count("no-place"), 3)
+        self.assertEqual(first.codes(b"NOOP\r\n"), [250])
+
+    def test_naming_anew_wins_no_time(self) -> None:
+        """One recipient after the other, transaction after transaction, is no mail."""
+        for between in ((), (b"RSET", b"MAIL FROM:<bob@example.org>")):
+            call = Door().named()
+            for _ in range(31):
+                call.advance(10)
+                for line in (*between, b"RCPT TO:<alice@i2pmail.org>"):
+                    call.line(line) if call.open else None
+            self.assertFalse(call.open)
+            self.assertIn(b"421 4.4.2", call.said)
+
+    def test_a_message_wins_time(self) -> None:
+        """Its neighbour: who hands in a message has the same time for the next."""
+        door = Door()
+        call = door.named()
+        for _ in range(4):
+            call.advance(290)
+            self.assertEqual(call.codes(b"DATA\r\n"), [354])
+            self.assertEqual(call.codes(LETTER + b".\r\n"), [250])
+            call.advance(200)
+            call.send(b"MAIL FROM:<bob@example.org>\r\nRCPT TO:<a@i2pmail.org>\r\n")
+            self.assertTrue(call.open)
 
     def test_a_place_is_given_back(self) -> None:
         """Who leaves makes room."""

@@ -327,6 +327,28 @@ class RouteTests(ExitCase):
             net.names.server("example.org", "a.example.org", address)
             self.assertEqual((self.code(net), net.called), ("550 5.4.4", []))
 
+    def test_out_of_reach(self) -> None:
+        """A domain of the other family alone is another gateway's to try, and no more.
+
+        What nobody may call stays so; what the DNS did not tell may be within reach.
+        """
+        for address, source, code in (
+            ("2600::1", "192.0.2.1", "458 4.4.4"),
+            (ONE, "2001:db8::1", "458 4.4.4"),
+            ("fe80::1", "192.0.2.1", "550 5.4.4"),
+            ("10.0.0.1", "2001:db8::1", "550 5.4.4"),
+        ):
+            net = Net(source=(source,))
+            net.names.server("example.org", "a.example.org", address)
+            self.assertEqual((self.code(net), net.called), (code, []))
+            self.assertEqual(net.counts, ["deferred" if code[0] == "4" else "failed"])
+            net.names.set("a.example.org", "A", FAILED)
+            net.names.set("a.example.org", "AAAA", FAILED)
+            self.assertEqual(self.code(net), "451 4.4.3")
+        net = plain(source=("192.0.2.1",))
+        net.names.server("example.org", "c.example.org", "2600::1", 5)
+        self.assertEqual((self.code(net), net.called), ("250 2.0.0", [ONE]))
+
     def test_places_are_not_told(self) -> None:
         """What a server says of addresses, ours for one, is not passed on."""
         net = plain()
@@ -335,9 +357,10 @@ class RouteTests(ExitCase):
 
     def test_the_code_of_our_own(self) -> None:
         """The code between gateway and host can not be said by a stranger."""
-        net = plain()
-        net.at[ONE].says = {b".": b"459 4.4.0 under way"}
-        self.assertEqual(self.sent(net)[ALICE].code, 451)
+        for code in (b"458", b"459"):
+            net = plain()
+            net.at[ONE].says = {b".": code + b" 4.4.0 under way"}
+            self.assertEqual(self.sent(net)[ALICE].code, 451)
 
     def test_an_old_server(self) -> None:
         """One without EHLO is greeted with HELO, step by step."""

@@ -688,6 +688,27 @@ class RefusalTests(CourierCase):
         self.assertEqual(codes(report), {ALICE: 250, BOB: 250, CAROL: 550})
         self.assertEqual(net.doors["b"].messages[0].recipients, [BOB])
 
+    def test_out_of_one_gateways_reach(self) -> None:
+        """A gateway that can not reach a domain from where it is: the next is asked."""
+        net = Net("ab")
+        net.doors["a"].says[b"."] = b"458 4.4.4 out of reach"
+        report = self.sent(net, ALICE, BOB)
+        self.assertEqual(codes(report), {ALICE: 250, BOB: 250})
+        self.assertEqual([net.doors[name].calls for name in "ab"], [1, 1])
+        self.assertFalse(report.doubtful)
+        # It works, and has the next message.
+        self.assertEqual(codes(self.sent(net, ALICE)), {ALICE: 250})
+        self.assertEqual(net.counts, [])
+
+    def test_out_of_all_gateways_reach(self) -> None:
+        """Then it is tried later: another gateway may be set up by then."""
+        for names in ("a", "ab"):
+            net = Net(names)
+            for door in net.doors.values():
+                door.says[b"."] = b"458 4.4.4 out of reach"
+            report = self.sent(net, ALICE)
+            self.assertEqual(report.replies[ALICE], Reply(451, "4.4.4", "out of reach"))
+
     def test_the_message_is_refused(self) -> None:
         """A refusal of the message at MAIL is every recipient's, and final."""
         for reply in (b"552 5.3.4 too big", b"550 5.1.8 bad sender", b"550 no"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -14,9 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import verify
 
 from postmand.config import Inbound
+from postmand.delivery import host
 from postmand.delivery.forwarding import Forwarding
+from postmand.delivery.host import _Slices
 from postmand.inbound import IHost
 from postmand.internet import Reply
+from postmand.servers.hostlink import HostSession
 from postmand.store.sealed_spool import SealedSpool
 from tests.host_net import Net
 from tests.link_office import MOST, sealed
@@ -93,6 +97,35 @@ class LineTests(NetCase):
         self.assertLess(max(gaps), 451)
         self.assertGreater(len({round(gap) for gap in gaps[-10:]}), 5)
         self.assertIn("host-away", net.counted)
+
+    def test_one_is_back(self) -> None:
+        """Who notes first that the host is back has the others come at once."""
+        net = self.net(3)
+        net.down = True
+        net.started()
+        net.advance(4 * 3_600)
+        net.down = False
+        while net.host.away:
+            net.advance(1)
+        net.advance(5)
+        self.assertEqual(len(net.open), 3)
+
+    def test_tunnel_that_often_ends(self) -> None:
+        """A line that nobody asked anything stood all the same: no growing gaps."""
+        net = self.net().started()
+        for _ in range(20):
+            net.advance(20)
+            net.cut()
+            net.advance(5)
+            self.assertEqual(len(net.open), 2)
+
+    def test_greets_and_goes(self) -> None:
+        """A host that greets and hangs up is dialled more and more seldom."""
+        net = self.net(1).started()
+        for _ in range(7_200):
+            net.cut()
+            net.advance(1)
+        self.assertLess(len(net.dials), 40)
 
     def test_dialling_hangs(self) -> None:
         """A connection that does not come about is given up after a minute."""
@@ -282,6 +315,85 @@ class CrateTests(NetCase):
         net.run()
         self.assertEqual(self.code(junk), (554, "5.6.0"))
 
+    def test_the_word_that_somebody_waits(self) -> None:
+        """The host is told who waits; whoever has gone on by then does not."""
+        net = self.net(1).started()
+        net.host.hand_over(sealed(b"live"))
+        net.house.office.held = True
+        net.run()
+        late = net.host.hand_over(sealed(b"late"))
+        late.addErrback(lambda _: None)
+        net.run()
+        late.cancel()
+        kept = sealed(b"kept")
+        net.host.carry(len(kept), lambda: _Slices(kept))
+        net.host.hand_over(sealed(b"live again"))
+        for _ in range(3):
+            net.house.office.waiting.pop().callback(Reply(250, "2.0.0", "Ok"))
+            net.run()
+        self.assertEqual(net.house.office.bodies, [b"live", b"kept", b"live again"])
+        self.assertEqual(net.house.office.live, [True, False, True])
+
+    def test_nobody_waits_and_the_link_goes(self) -> None:
+        """A crate whose caller had gone on is not brought again: it was kept."""
+        net = self.net(1).started()
+        net.house.office.held = True
+        handing = net.host.hand_over(sealed())
+        handing.addErrback(lambda _: None)
+        net.run()
+        handing.cancel()
+        net.cut()
+        net.advance(10)
+        self.assertEqual((len(net.open), len(net.house.office.taken)), (1, 1))
+
+    def test_a_host_that_knows_no_such_word(self) -> None:
+        """An older one is not told what it would not understand."""
+        self.patch(HostSession, "extensions", lambda _: [b"CHUNKING"])
+        net = self.net().started()
+        handing = net.host.hand_over(sealed())
+        net.run()
+        self.assertEqual(self.code(handing)[0], 250)
+        self.assertEqual(net.house.office.live, [False])
+
+    def at_20_kilobytes_a_second(self, net: Net, seconds: int) -> None:
+        """Let time pass over a slow link."""
+        net.most = 20_480
+        for _ in range(seconds):
+            for wire in net.open:
+                wire.carry(net.most, replies=True)
+            net.clock.advance(1)
+
+    def test_withdrawn(self) -> None:
+        """When no caller waits any more the host does not get the rest."""
+        net = self.net(most=30_000_000).started()
+        handing = net.host.hand_over(sealed(os.urandom(4_096) * 4_000))
+        self.at_20_kilobytes_a_second(net, 539)
+        self.assertNoResult(handing)
+        net.clock.advance(1)
+        self.assertEqual(self.code(handing), (451, "4.3.2"))
+        net.most = 10**9
+        net.advance(10)
+        self.assertEqual(net.house.office.taken, [])
+        self.assertEqual((len(net.wires), len(net.open)), (3, 2))
+        again = net.host.hand_over(sealed(b"small"))
+        net.run()
+        self.assertEqual(self.code(again)[0], 250)
+
+    def test_withdrawn_before_it_began(self) -> None:
+        """One that waits for a line is not begun with; the one before it goes on."""
+        self.patch(host, "_BEGIN", 1_000.0)
+        net = self.net(most=30_000_000).started()
+        octets = sealed(os.urandom(4_096) * 4_000)
+        first = net.host.carry(len(octets), lambda: _Slices(octets))
+        second = net.host.hand_over(sealed(b"second"))
+        self.at_20_kilobytes_a_second(net, 539)
+        self.assertNoResult(second)
+        net.clock.advance(1)
+        self.assertEqual(self.code(second), (451, "4.3.2"))
+        self.at_20_kilobytes_a_second(net, 400)
+        self.assertEqual(self.code(first)[0], 250)
+        self.assertEqual((len(net.wires), len(net.house.office.taken)), (2, 1))
+
     def test_at_its_pace(self) -> None:
         """A slow tunnel: no more is read than it carries, and time grows with size."""
         net = self.net().started()
@@ -302,7 +414,8 @@ class CrateTests(NetCase):
         net = self.net(most=30_000_000).started()
         net.most = 20_480
         body = os.urandom(4_096) * 6_400
-        handing = net.host.hand_over(sealed(body))
+        octets = sealed(body)
+        handing = net.host.carry(len(octets), lambda: _Slices(octets))
         asked: list[Deferred[Reply]] = []
         while not handing.called:
             if net.clock.seconds() % 60 == 0:
@@ -515,15 +628,33 @@ class ForwardingTests(NetCase):
         self.assertEqual(self.counted, ["forwarded"])
         self.assertEqual(self.spool.waiting(), [])
 
+    def test_link_fails_again_and_again(self) -> None:
+        """The last try may have arrived: the next comes while the host knows that."""
+        net = self.net().started()
+        came = []
+
+        def lost(gateway: int, crate: Any, *, live: bool) -> Deferred[Reply]:
+            came.append(net.clock.seconds())
+            return succeed(Reply(451, "4.4.2", "The mail host does not answer"))
+
+        net.house.office.accept = lost
+        self.put(b"one")
+        self.forwarding(net)
+        net.advance(8 * 3_600)
+        gaps = [after - before for before, after in pairwise(came)]
+        self.assertGreater(len(gaps), 12)
+        self.assertGreater(max(gaps), 600)
+        self.assertLess(max(gaps), 1_900)
+
     def test_one_does_not_hold_up_others(self) -> None:
         """While one is kept back the others go."""
         net = self.net().started()
         accept = net.house.office.accept
 
-        def picky(gateway: int, crate: Any) -> Deferred[Reply]:
+        def picky(gateway: int, crate: Any, *, live: bool) -> Deferred[Reply]:
             if crate.body[0].startswith(b"bad"):
                 return succeed(Reply(451, "4.3.0", "Later"))
-            return accept(gateway, crate)
+            return accept(gateway, crate, live=live)
 
         net.house.office.accept = picky
         self.put(b"bad", b"one", b"two")

@@ -65,6 +65,8 @@ class QuestionTests(HouseCase):
         self.assertEqual(session.codes(burst), [250, 250, 250, 250, 550, 250] * 3)
         self.assertEqual(house.office.asked[0], (1, b"alice@mail.i2p", 500))
         self.assertIn(b"550 5.1.1 No such mailbox\r\n", session.said)
+        # The office counts its own refusals, by their reasons.
+        self.assertEqual(house.counts.snapshot(), {})
 
     def test_many_refusals(self) -> None:
         """A gateway asks for the whole world: its session lives as long as its cap."""
@@ -122,6 +124,35 @@ class CrateTests(HouseCase):
         )
         house.office.says = Reply(554, "5.7.1", "No")
         self.assertEqual(session.codes(bdat(sealed(b"y"))), [554])
+
+    def test_who_waits(self) -> None:
+        """LIVE says that somebody waits; without it nobody does; else it is no BDAT."""
+        house = self.house()
+        session = self.session(house)
+        self.assertIn(b"250-XLIVE\r\n", session.said)
+        for word, live in (
+            (b"LAST", False),
+            (b"LAST LIVE", True),
+            (b"last  live", True),
+        ):
+            octets = sealed(word)
+            said = session.codes(b"BDAT %d %s\r\n" % (len(octets), word) + octets)
+            self.assertEqual((said, house.office.live.pop()), ([250], live))
+        for word in (b"LIVE", b"LAST LIVE LIVE", b"LAST DEAD", b"LASTLIVE"):
+            session = self.session(house)
+            self.assertEqual(session.codes(b"BDAT 3 %s\r\nabc" % word), [501])
+            self.assertFalse(session.open)
+
+    def test_a_refusal_that_was_heard_is_reported_once_it_is_kept(self) -> None:
+        """The same crate live, and then kept: the office hears both."""
+        house = self.house()
+        house.office.says = Reply(550, "5.7.1", "No")
+        octets = sealed()
+        session = self.session(house)
+        live = b"BDAT %d LAST LIVE\r\n" % len(octets) + octets
+        self.assertEqual(session.codes(live), [550])
+        self.assertEqual(session.codes(bdat(octets)), [550])
+        self.assertEqual(house.office.live, [True, False])
 
     def test_in_crumbs(self) -> None:
         """However it is cut on the way, and what follows it is a command again."""
@@ -211,6 +242,27 @@ class CrateTests(HouseCase):
         self.assertEqual(session.codes(bdat(large)), [451])
         self.assertEqual(session.codes(bdat(sealed())), [250])
 
+    def test_recipients_are_questions(self) -> None:
+        """A crate for many asks for many: else reports would tell who is a member."""
+        house = self.house(inbound=Inbound(questions_per_hour=4))
+        session = self.session(house)
+        three = [b"%d@mail.i2p" % number for number in range(3)]
+        self.assertEqual(session.codes(bdat(sealed(b"x", *three))), [250])
+        self.assertEqual(session.codes(bdat(sealed(b"y", *three))), [451])
+        self.assertIn(b"451 4.7.1 Too many questions", session.said)
+        self.assertEqual(session.codes(QUESTION % b"alice@mail.i2p"), [250, 250, 250])
+        self.assertEqual(session.codes(QUESTION % b"alice@mail.i2p"), [250, 451, 250])
+        self.assertEqual(house.office.bodies, [b"x"])
+        refused = house.counts.snapshot()["refused", "gateway-questions"]
+        self.assertEqual(refused, 2)
+
+    def test_doubles_ask_nothing(self) -> None:
+        """A crate that is here already is no question more."""
+        house = self.house(inbound=Inbound(questions_per_hour=1))
+        session, octets = self.session(house), bdat(sealed())
+        self.assertEqual(session.codes(octets * 3), [250, 250, 250])
+        self.assertEqual(len(house.office.taken), 1)
+
     def test_lost_reply(self) -> None:
         """The connection goes before the answer: kept, and not twice when it comes."""
         house = self.house()
@@ -231,10 +283,10 @@ class CrateTests(HouseCase):
         self.assertEqual(len(house.office.taken), 2)
 
     def test_remembered_for_an_hour(self) -> None:
-        """After that it is taken as another, and the memory is free."""
+        """So long since it last came; after that it is taken as another."""
         house = self.house()
         octets = bdat(sealed())
-        for wait, taken in ((0, 1), (3_500, 1), (200, 2)):
+        for wait, taken in ((0, 1), (3_500, 1), (3_500, 1), (3_700, 2)):
             self.clock.advance(wait)
             self.assertEqual(self.session(house).codes(octets), [250])
             self.assertEqual(len(house.office.taken), taken)
@@ -403,26 +455,53 @@ class KeyTests(SynchronousTestCase):
         self.assertTrue(session.wire.reading)
 
     def test_shut_out(self) -> None:
-        """One call cuts a gateway's connections and lets it in no more."""
+        """From one moment to the next: not a word more, and it is let in no more."""
         first, other = self.meet(FIRST), self.meet(SECOND)
         self.assertEqual(self.ask(first, b"EHLO x\r\n"), [250])
-        self.house.link.shut_out(pin_of(FIRST))
+        self.retired.add(pin_of(FIRST))
         self.assertEqual(self.ask(first, QUESTION % b"alice@mail.i2p"), [])
         self.assertIsNotNone(first.client.reason)
         self.assertEqual(self.meet(FIRST).client.heard, b"")
         self.assertEqual(self.ask(other, b"EHLO x\r\n"), [250])
         self.assertEqual(self.house.office.asked, [])
 
-    def test_retired_by_another_process(self) -> None:
-        """What the command wrote holds within seconds, for open sessions as well."""
+    def test_silent_sessions(self) -> None:
+        """Who says nothing is cut within a second, or two; the other is not."""
+        pairs = [self.meet(FIRST), self.meet(SECOND), self.meet(FIRST)]
+        self.clock.advance(5)
+        self.retired.add(pin_of(FIRST))
+        self.clock.advance(1)
+        for pair in pairs:
+            pair.run()
+        gone = [pair.client.reason is not None for pair in pairs]
+        self.assertEqual(gone, [True, False, True])
+
+    def test_in_the_middle_of_a_crate(self) -> None:
+        """What it was just bringing is not taken."""
         pair = self.meet(FIRST)
         self.assertEqual(self.ask(pair, b"EHLO x\r\n"), [250])
+        octets = bdat(sealed(b"x" * 5_000))
+        self.assertEqual(self.ask(pair, octets[:-1]), [])
         self.retired.add(pin_of(FIRST))
-        self.clock.advance(10)
-        self.assertEqual(self.ask(pair, bdat(sealed())), [])
+        self.clock.advance(1)
+        self.assertEqual(self.ask(pair, octets[-1:]), [])
         self.assertIsNotNone(pair.client.reason)
-        self.assertEqual(self.meet(FIRST).client.heard, b"")
         self.assertEqual(self.house.office.taken, [])
+
+    def test_let_in_again(self) -> None:
+        """Who is no longer shut out comes in as before."""
+        self.retired.add(pin_of(FIRST))
+        self.assertEqual(self.meet(FIRST).client.heard, b"")
+        self.retired.clear()
+        self.assertEqual(self.ask(self.meet(FIRST), b"EHLO x\r\n"), [250])
+
+    def test_nobody_there(self) -> None:
+        """Without a session nothing is looked up."""
+        pair = self.meet(FIRST)
+        pair.client.transport.loseConnection()
+        pair.run()
+        self.clock.advance(700)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_retired_before_the_start(self) -> None:
         """A gateway that left the configuration is a stranger."""

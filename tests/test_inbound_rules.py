@@ -7,7 +7,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +21,6 @@ from postmand.rules.facts import (
     Reverse,
     Session,
     facts_from_table,
-    facts_to_table,
 )
 from postmand.rules.inbound import explain, judge
 
@@ -277,6 +276,27 @@ def test_order() -> None:
     assert outcomes == ["refused"] * 6 + ["skipped"]
 
 
+@pytest.mark.parametrize("step", WORST)
+@pytest.mark.parametrize("to", ["postmaster@mail.i2p", "PostMaster@mail.i2p"])
+def test_postmaster(step: str, to: str) -> None:
+    """Mail for postmaster is refused to who is no mail server, and to nobody else."""
+    facts = evolve(WORST[step], recipient=to)
+    verdict = judge(facts, SETTINGS)
+    assert (verdict is not None) == (step == "session-sanity")
+    found = explain(facts, SETTINGS)
+    assert tuple(one.name for one in found) == STEPS
+    assert {one.outcome for one in found[1:-1]} == {"skipped"}
+
+
+@pytest.mark.parametrize("step", WORST)
+@pytest.mark.parametrize(
+    "to", ["alice@mail.i2p", "xpostmaster@mail.i2p", "postmaster.x@mail.i2p", ""]
+)
+def test_names_like_postmaster(step: str, to: str) -> None:
+    """Nobody else is excused."""
+    assert judge(evolve(WORST[step], recipient=to), SETTINGS) is not None
+
+
 def test_failing_open_is_said() -> None:
     """A step that had nothing to go by says that it did not decide."""
 
@@ -313,9 +333,9 @@ def test_the_zone_is_named() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_written_and_read(name: str) -> None:
-    """Facts written as a table, through JSON, read back as the same facts."""
+    """Facts written down, all of them, are read as the same facts."""
     facts = CASES[name][0]
-    assert facts_from_table(json.loads(json.dumps(facts_to_table(facts)))) == facts
+    assert facts_from_table(json.loads(json.dumps(asdict(facts)))) == facts
 
 
 def test_read_from_toml() -> None:

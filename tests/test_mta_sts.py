@@ -118,9 +118,37 @@ def test_fetched_once() -> None:
     web = Web()
     web.publish("x.org", "1")
     assert [web.policy(), web.policy()] == ["enforce", "enforce"]
+    web.now = 499.0
+    assert web.policy() == "enforce"
+    assert len(web.fetched) == 1
     web.now = 1000.0
     assert web.policy() == "enforce"
     assert len(web.fetched) == 2
+
+
+def test_renewed() -> None:
+    """One that stands is fetched once a day, or when half its time is over (10.2)."""
+    for age, renewed in ((b"1000", 500.0), (b"604800", 86_400.0)):
+        web = Web()
+        web.publish("x.org", "1", GOOD.replace(b"1000", age))
+        web.policy()
+        for now, fetched in ((renewed - 1, 1), (renewed, 2), (renewed + 1, 2)):
+            web.now = now
+            assert web.policy() == "enforce"
+            assert len(web.fetched) == fetched
+        web.now = renewed + int(age) - 1  # its time began anew
+        assert web.policy() == "enforce"
+
+
+def test_renewal_that_fails() -> None:
+    """Who keeps us from the web server wins nothing before the old one's end."""
+    web = Web()
+    web.publish("x.org", "1")
+    web.policy()
+    web.files.clear()
+    for now, fetched in ((500.0, 2), (799.0, 2), (800.0, 3), (999.0, 3)):
+        web.now = now
+        assert (web.policy(), len(web.fetched)) == ("enforce", fetched)
 
 
 def test_a_new_id() -> None:

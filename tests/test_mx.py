@@ -149,6 +149,24 @@ def test_never_called(address: str) -> None:
     assert places(names, Host("h")).addresses == ()
 
 
+def test_out_of_reach() -> None:
+    """What another gateway may reach is told from what nobody may call."""
+    names = Names()
+    names.put("h", "AAAA", "2a00::1", "fe80::1")
+    names.put("h", "A", "10.0.0.1", "9.9.9.1")
+
+    def seen(*families: str) -> tuple[tuple[str, ...], bool]:
+        may = lambda one: (":" in one) == ("6" in families) or len(families) > 1  # noqa: E731
+        got = result(mx.places(Host("h"), names, Random(1), public, may))
+        return got.addresses, got.beyond
+
+    assert seen("4", "6") == (("2a00::1", "9.9.9.1"), False)
+    assert seen("4") == (("9.9.9.1",), True)
+    assert seen("6") == (("2a00::1",), True)
+    names.put("h", "AAAA", "fe80::1")
+    assert seen("4") == (("9.9.9.1",), False)
+
+
 def test_secure() -> None:
     """Vouched for is what was vouched for all the way."""
     names = Names(signed=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from postmand import mailhost
+from postmand import abroad, mailhost
 from postmand.config import Config, ConfigError, from_table
 from postmand.counts import Counts
 from postmand.link import Pinned, new_identity, pin_of
@@ -18,6 +18,7 @@ from postmand.servers.exchange import ExchangeFactory
 from postmand.servers.outgoing import OutgoingFactory
 from postmand.servers.within import Within
 from postmand.services import Listener
+from postmand.store import crates
 from tests.contracts.memory import MemoryStore
 from tests.test_link import End
 from tests.test_node import Reactor
@@ -92,6 +93,13 @@ class OutpostTest(SynchronousTestCase):
         """To a host on this machine, without a pin, it speaks in the clear."""
         _, way_out = self.factories(host_pin="")
         self.assertIsInstance(way_out, OutgoingFactory)
+
+    def test_source(self) -> None:
+        """Mail leaves from an address of this machine, or there is no gateway."""
+        sections = {"exchange": EXCHANGE, "link": LINK}
+        line = self.refused(**sections, exit={"source": ["192.0.2.1"]})
+        self.assertIn("[exit] source: 192.0.2.1: ", line)
+        self.assertIn("; name an address of this machine, or none", line)
 
     def test_session(self) -> None:
         """A session of the wired exchange knows its configured name alone."""
@@ -172,3 +180,23 @@ class InboundTest(SynchronousTestCase):
             str(caught.exception),
             "node.toml: [inbound]: no gateway may come in; add [[gateways]]",
         )
+
+    def test_an_hour_takes_the_largest(self) -> None:
+        """What an hour's cap would never let through may not be allowed elsewhere."""
+        least = crates.most_octets(100_000)
+        for octets, fits in ((least, True), (least - 1, False)):
+            table = {
+                "inbound": {"bytes_per_hour": octets},
+                "submission": {"max_message_bytes": 100_000},
+            }
+            config = from_table(table, "node.toml")
+            assert config.inbound is not None
+            if fits:
+                abroad.hours_worth(config, config.inbound)
+                continue
+            with self.assertRaises(ConfigError) as caught:
+                abroad.hours_worth(config, config.inbound)
+            self.assertIn(
+                f"node.toml: [inbound] bytes_per_hour: must be {least} at least",
+                str(caught.exception),
+            )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from postmand.store.retired import NAME, Retired
 
 ONE, OTHER = "sha256/" + "A" * 43 + "=", "sha256/" + "B" * 43 + "="
@@ -30,6 +32,35 @@ def test_between_processes(tmp_path: Path) -> None:
     command.forget(ONE)
     assert (node.holds(ONE), node.holds(OTHER)) == (False, True)
     assert not node.holds("")
+
+
+def test_asked_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is read once, as long as it is the same."""
+    node, command = Retired(tmp_path), Retired(tmp_path)
+    read: list[Path] = []
+    whole = Path.read_text
+
+    def noted(path: Path, *of: str, **named: str) -> str:
+        read.append(path)
+        return whole(path, *of, **named)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    for pin in (ONE, OTHER):
+        command.add(pin)
+        read.clear()
+        assert [node.holds(pin) for _ in range(50)] == [True] * 50
+        assert len(read) == 1
+    command.forget(ONE)
+    assert not node.holds(ONE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_by_root(tmp_path: Path) -> None:
+    """What root writes is the node's user's all the same."""
+    os.chown(tmp_path, 1234, 1235)
+    Retired(tmp_path).add(ONE)
+    status = (tmp_path / NAME).stat()
+    assert (status.st_uid, status.st_gid) == (1234, 1235)
 
 
 def test_file(tmp_path: Path) -> None:

@@ -86,10 +86,20 @@ def test_no_gateway_is_no_attempt() -> None:
 
 
 def test_doubtful_is_an_attempt() -> None:
-    """The far end may have it: tried again after a gap that grows."""
+    """The far end may have it: tried again, and that was a try."""
     found = judged(Report(doubtful=True), evolve(LEG, attempts=3))
     assert found.left == evolve(LEG, attempts=4)
-    assert found.due >= NOW + 3_600
+    assert found.due > NOW
+
+
+@pytest.mark.parametrize("attempts", range(12))
+def test_doubtful_is_asked_about_while_the_gateway_knows(attempts: int) -> None:
+    """A gateway forgets after an hour: the next try comes before that, however late."""
+    report = Report({A: TAKEN}, doubtful=True)
+    leg = evolve(LEG, attempts=attempts)
+    for seed in range(50):
+        due = judge(leg, report, NOW, RULES, Random(seed)).due
+        assert NOW < due <= NOW + 2_700
 
 
 def test_last_try_is_at_the_end() -> None:
@@ -136,7 +146,8 @@ def test_far_end_has_no_say_in_the_gap(code: int, text: str, attempts: int) -> N
     leg = evolve(LEG, attempts=attempts)
     reply = Reply(code, f"4.7.{code}", text)
     report = Report(dict.fromkeys(LEG.recipients, reply))
-    assert judged(report, leg).due == judged(Report(doubtful=True), leg).due
+    other = Report(dict.fromkeys(LEG.recipients, LATER))
+    assert judged(report, leg).due == judged(other, leg).due
 
 
 replies = st.sampled_from([None, TAKEN, LATER, NEVER, Reply(421, "4.3.2", "bye")])

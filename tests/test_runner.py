@@ -110,6 +110,7 @@ class RunnerCase(SynchronousTestCase):
         self.counts = Counter()
         self.released = []
         self.bounced = []
+        self.arrived = []
         self.delays = Delays()
         self.relay = Relay()
         self.settings = {}
@@ -137,6 +138,7 @@ class RunnerCase(SynchronousTestCase):
             random=self.random,
             pace=evolve(pace, **self.settings),
             count=self.count,
+            arrived=self.arrived.extend,
         )
 
     def count(self, name, number):
@@ -853,6 +855,7 @@ class RelayTests(RunnerCase):
         self.put(1)
         self.runner.start()
         self.assertEqual(self.mailbox(), [b"Subject: failed 1\r\n\r\n"])
+        self.assertEqual(self.arrived, [self.member.account])
         self.assertEqual(self.waiting(), 0)
 
     def test_temporary_failure(self):
@@ -1050,6 +1053,40 @@ class RestartTests(RunnerCase):
         self.assertEqual(self.counts["interrupted"], 1)
         self.assertEqual(self.courier.names(), [1, 1])
         self.assertEqual(self.waiting(), 0)
+
+    def test_stopped_before_anybody_answered(self):
+        """A leg that a courier gives back as it stops was not tried: it is due."""
+        hang = Deferred()
+        self.courier.answer = lambda _: hang
+        self.put(1)
+        self.runner.start()
+        self.runner.cease()
+        hang.callback(Report())
+        self.successResultOf(self.stop())
+        self.assertEqual(self.counts["unreached"], 0)
+        (item,) = self.memory.items.values()
+        self.assertEqual(
+            (item.trying, item.due <= self.queue_clock.now()), (False, True)
+        )
+        self.courier.answer = always(TAKEN)
+        self.runner = self.a_runner()
+        self.runner.start()
+        self.assertEqual(self.counts["interrupted"], 0)
+        self.assertEqual((self.courier.names(), self.waiting()), ([1, 1], 0))
+
+    def test_stopped_with_an_answer(self):
+        """What was answered while it stops counts as ever."""
+        for report in (Report({b"a@example.org": LATER}), Report(doubtful=True)):
+            self.setUp()
+            hang = Deferred()
+            self.courier.answer = lambda _, hang=hang: hang
+            self.put(1)
+            self.runner.start()
+            self.runner.cease()
+            hang.callback(report)
+            self.successResultOf(self.stop())
+            (item,) = self.memory.items.values()
+            self.assertGreater(item.due, self.queue_clock.now())
 
     def test_stop_in_a_tick(self):
         """No release is begun after it; one that hangs is cancelled."""

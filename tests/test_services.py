@@ -7,14 +7,18 @@ import os
 import resource
 import socket
 import threading
+from errno import EMFILE, EWOULDBLOCK
+from io import BytesIO
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.config import ConfigError
@@ -124,6 +128,20 @@ class Endpoint:
         return self.asked[-1]
 
 
+class Exhausted:
+    """A listening socket of a process that has no file left but one."""
+
+    def __init__(self) -> None:
+        self._left = [EMFILE, 0, EWOULDBLOCK]
+
+    def accept(self) -> Any:
+        """As a socket's."""
+        fault = self._left.pop(0)
+        if fault:
+            raise OSError(fault, os.strerror(fault))
+        return BytesIO(), ("198.51.100.7", 31_025)
+
+
 class ListenerTest(SynchronousTestCase):
     """One listening port."""
 
@@ -148,6 +166,30 @@ class ListenerTest(SynchronousTestCase):
         listener = Listener(InUse(), Factory())  # type: ignore[arg-type]
         with self.assertRaises(CannotListenError):
             listener.privilegedStartService()
+
+    def test_who_is_not_accepted_is_not_named(self) -> None:
+        """Out of files, Twisted names each peer; we say it once in ten minutes."""
+        clock = Clock()
+        port = tcp.Port(0, Factory())
+        endpoint = Endpoint()
+        listener = Listener(endpoint, Factory(), clock.seconds)  # type: ignore[arg-type]
+        listener.privilegedStartService()
+        endpoint.asked[0].callback(port)
+        full = tcp._FileDescriptorReservation(BytesIO)
+        full.reserve()
+        for seconds, lines in ((0, 1), (599, 0), (1, 1)):
+            clock.advance(seconds)
+            with (
+                capturedLogs() as told,
+                tcp._BuffersLogs(
+                    port._logger.namespace, port._logger.observer
+                ) as logger,
+            ):
+                left = list(tcp._accept(logger, range(9), Exhausted(), full))
+            self.assertEqual(left, [])
+            said = [formatEvent(event) or "" for event in told]
+            self.assertEqual(len(said), lines)
+            self.assertNotIn("198.51.100.7", "".join(said))
 
 
 class ThreadsTest(SynchronousTestCase):
@@ -267,7 +309,11 @@ class FilesTest(SynchronousTestCase):
 
     def test_not_beyond_what_the_system_allows(self) -> None:
         """A hard limit below it is all there is."""
-        self.assertEqual(self.limits(1_024, 4_096), [(4_096, 4_096)])
+        with capturedLogs() as told:
+            self.assertEqual(self.limits(1_024, 4_096), [(4_096, 4_096)])
+        (line,) = map(formatEvent, told)
+        self.assertIn("4096 files may be open, and 6000 connections want 12512", line)
+        self.assertIn("LimitNOFILE", line)
 
     def test_never_lowered(self) -> None:
         """A higher limit, or none, stays."""

@@ -12,7 +12,9 @@ from postmand.admin.biff import check_biff
 from postmand.admin.call import Call
 from postmand.admin.faults import explain
 from postmand.admin.finding import FAIL, Finding, fail, ok, warn
+from postmand.admin.gateway_checkup import check_certificate, check_sealed
 from postmand.admin.keys import check_node_key
+from postmand.admin.link_checkup import check_link
 from postmand.admin.ports import check_ports
 from postmand.admin.state import (
     account_names,
@@ -137,6 +139,10 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
 GATEWAY_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_directory,
     check_disk,
+    check_sealed,
+    check_certificate,
+    check_ports,
+    check_link,
     check_zone,
 )
 

@@ -15,8 +15,8 @@ from attrs import define, evolve
 
 from postmand.admin.call import Call
 from postmand.admin.letters import Letter, Mailbox
-from postmand.admin.maildir import Maildir
-from postmand.admin.mbox import Mbox
+from postmand.admin.maildir import to_maildir
+from postmand.admin.mbox import to_mbox
 from postmand.admin.terminal import CommandError, Terminal
 from postmand.interfaces import Member
 from postmand.store.accounts import read_account, unlock_by_recovery
@@ -97,9 +97,9 @@ def copy(mailbox: Mailbox, target: Target, terminal: Terminal) -> Tally:
 def _target(call: Call) -> tuple[AbstractContextManager[Target], Path]:
     if call.options.maildir is not None:
         path = Path(call.options.maildir)
-        return Maildir(path), path
+        return to_maildir(path), path
     path = Path(call.options.mbox)
-    return Mbox(path), path
+    return to_mbox(path), path
 
 
 def _member(

@@ -193,23 +193,56 @@ def _pair_host(call: Call, config: Config) -> int:
         told = _read(call.options.text)
         if not isinstance(told, GatewayText):
             raise CommandError("that is a mail host's text; here a gateway's is needed")
-        if not call.options.endpoint:
-            raise CommandError(
-                "say where the gateway is reached: --endpoint tcp:127.0.0.1:7701"
-            )
-        if any(one.pin == told.pin for one in config.gateways):
-            raise CommandError("this gateway is paired already; see gateway list")
-        if not config.source or not Path(config.source).exists():
-            raise CommandError("name the mail host's file with --config")
-        table = {"endpoint": call.options.endpoint, "pin": told.pin, "lmtp": True}
-        append_table(Path(config.source), "gateways", table)
-        Retired(config.state).forget(told.pin)
-        call.terminal.note(
-            f"{told.host_name} is written to {config.source}; restart the node"
-        )
+        pins = [one.pin for one in config.gateways]
+        if told.pin in pins:
+            _let_in_again(call, config, told, pins.index(told.pin) + 1)
+        else:
+            _add_gateway(call, config, told)
     text = HostText(pin_of(link_identity(keys)), keys.key.public_key)
     call.terminal.say(str(text))
     return 0
+
+
+def _add_gateway(call: Call, config: Config, told: GatewayText) -> None:
+    """Write a gateway down that has no entry yet."""
+    endpoint = call.options.endpoint
+    if not endpoint:
+        raise CommandError(
+            "say where the gateway is reached: --endpoint tcp:127.0.0.1:7701"
+        )
+    if not config.source or not Path(config.source).exists():
+        raise CommandError("name the mail host's file with --config")
+    for number, one in enumerate(config.gateways, 1):
+        if one.endpoint == endpoint:
+            raise CommandError(
+                f"gateway {number} is reached there already; take its [[gateways]] out "
+                f"of {config.source}, or name another --endpoint"
+            )
+    table = {"endpoint": endpoint, "pin": told.pin, "lmtp": True}
+    append_table(Path(config.source), "gateways", table)
+    Retired(config.state).forget(told.pin)
+    call.terminal.note(
+        f"{told.host_name} is written to {config.source}; restart the node"
+    )
+
+
+def _let_in_again(call: Call, config: Config, told: GatewayText, number: int) -> None:
+    """Take back that a gateway was shut out; its entry is as good as before."""
+    retired = Retired(config.state)
+    known, endpoint = config.gateways[number - 1].endpoint, call.options.endpoint
+    if not retired.holds(told.pin):
+        raise CommandError("this gateway is paired already; see gateway list")
+    if endpoint and endpoint != known:
+        raise CommandError(
+            f"gateway {number} was reached at {known}; write the new endpoint into its "
+            f"[[gateways]] in {config.source}, pair again without --endpoint, and "
+            "restart the node"
+        )
+    retired.forget(told.pin)
+    call.terminal.note(
+        f"{told.host_name} is gateway {number} again, reached at {known}; a running "
+        "node need not be restarted"
+    )
 
 
 def run_list(call: Call) -> int:
@@ -222,7 +255,7 @@ def run_list(call: Call) -> int:
 
 
 def run_retire(call: Call) -> int:
-    """Shut a gateway out: the running node honours it at its next connection."""
+    """Shut a gateway out: a running node looks each second who is."""
     gateways = call.config.gateways
     if not 1 <= call.options.number <= len(gateways):
         raise CommandError("there is no such gateway; see postmanctl gateway list")
@@ -234,8 +267,10 @@ def run_retire(call: Call) -> int:
     make_directory(call.config.state)
     Retired(call.config.state).add(gateway.pin)
     call.terminal.say(
-        f"gateway {call.options.number} is shut out, both ways; take its name out of "
-        "MX and SPF now, and its table out of the configuration when you like"
+        f"gateway {call.options.number} is shut out, both ways; a running node cuts "
+        "its connections within two seconds. Take its name out of MX and SPF now, and "
+        "its table out of the configuration when you like; to let it in again, give "
+        "its text to postmanctl gateway pair"
     )
     return 0
 

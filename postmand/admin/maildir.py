@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from attrs import define, field
 
@@ -24,37 +24,32 @@ _ROOMS = "tmp", "new", "cur"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
+@contextmanager
+def to_maildir(path: Path) -> Iterator[Maildir]:
+    """Give a Maildir to be filled; at the end the names in it are durable.
+
+    It is made, or found; CommandError for anything else.
+    """
+    if path.exists() and not _is_maildir(path):
+        raise CommandError(f"{path} is there and is no Maildir; name a new directory")
+    path.mkdir(mode=0o700, exist_ok=True)
+    for room in _ROOMS:
+        (path / room).mkdir(mode=0o700, exist_ok=True)
+    sync_directory(path)
+    sync_directory(path.absolute().parent)
+    names = [name for room in ("new", "cur") for name in os.listdir(path / room)]
+    try:
+        yield Maildir(path, {name.partition(":")[0] for name in names})
+    finally:
+        sync_directory(path / "new")
+
+
 @define(eq=False)
-class Maildir(AbstractContextManager["Maildir"]):
-    """A Maildir being filled; made, if need be, when the context is entered."""
+class Maildir:
+    """A Maildir being filled."""
 
     path: Path
-    _there: set[str] = field(factory=set, init=False)
-
-    def __enter__(self) -> Maildir:
-        """Make the directories, or find them; CommandError for anything else."""
-        if self.path.exists() and not self._is_maildir():
-            raise CommandError(
-                f"{self.path} is there and is no Maildir; name a new directory"
-            )
-        self.path.mkdir(mode=0o700, exist_ok=True)
-        for room in _ROOMS:
-            (self.path / room).mkdir(mode=0o700, exist_ok=True)
-        sync_directory(self.path)
-        sync_directory(self.path.absolute().parent)
-        for room in ("new", "cur"):
-            names = os.listdir(self.path / room)
-            self._there |= {name.partition(":")[0] for name in names}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Make the names of what was written durable."""
-        sync_directory(self.path / "new")
+    _there: set[str] = field(repr=False)
 
     def put(self, letter: Letter) -> bool:
         """Write a letter and sync it; False if it was there."""
@@ -77,12 +72,13 @@ class Maildir(AbstractContextManager["Maildir"]):
         self._there.add(name)
         return True
 
-    def _is_maildir(self) -> bool:
-        """Tell whether the rooms are there, or nothing is."""
-        if not self.path.is_dir():
-            return False
-        found = set(os.listdir(self.path))
-        return not found or found.issuperset(_ROOMS)
+
+def _is_maildir(path: Path) -> bool:
+    """Tell whether the rooms are there, or nothing is."""
+    if not path.is_dir():
+        return False
+    found = set(os.listdir(path))
+    return not found or found.issuperset(_ROOMS)
 
 
 def take_name(unfinished: Path, name: Path) -> None:

@@ -9,13 +9,12 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
-from attrs import define, field
+from attrs import field, frozen
 
 from postmand.admin.letters import Letter
 from postmand.admin.lines import local_lines, quoted
@@ -29,47 +28,45 @@ _DATE = re.compile(rb"^Date:[ \t]*([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-@define(eq=False)
-class Mbox(AbstractContextManager["Mbox"]):
-    """An mbox file being written; it is `path` when the context ends well."""
+@contextmanager
+def to_mbox(path: Path) -> Iterator[Mbox]:
+    """Give an mbox file to be written; it is `path` when the context ends well.
 
-    path: Path
-    _unfinished: Path = field(init=False)
-    _file: BinaryIO = field(init=False, repr=False)
+    After an error nothing is left. CommandError if `path` is there: an mbox is never
+    added to.
+    """
+    if path.exists() or path.is_symlink():
+        raise CommandError(f"{path} is there already; name a new file")
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    file = os.fdopen(os.open(unfinished, flags, 0o600), "w+b")
+    try:
+        yield Mbox(file)
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        _named(unfinished, path)
+    finally:
+        with suppress(OSError):
+            file.close()
+        unfinished.unlink(missing_ok=True)
 
-    def __enter__(self) -> Mbox:
-        """Begin; CommandError if `path` is there: an mbox is never added to."""
-        if self.path.exists() or self.path.is_symlink():
-            raise CommandError(f"{self.path} is there already; name a new file")
-        self._unfinished = self.path.with_name(
-            f"{self.path.name}.{secrets.token_hex(8)}.part"
-        )
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        self._file = os.fdopen(os.open(self._unfinished, flags, 0o600), "w+b")
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the file its name, or after an error leave nothing."""
-        try:
-            if error is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
-                take_name(self._unfinished, self.path)
-                sync_directory(self.path.absolute().parent)
-        except FileExistsError:
-            raise CommandError(
-                f"{self.path} was made by another program meanwhile; name a new file"
-            ) from None
-        finally:
-            with suppress(OSError):
-                self._file.close()
-            self._unfinished.unlink(missing_ok=True)
+def _named(unfinished: Path, path: Path) -> None:
+    try:
+        take_name(unfinished, path)
+    except FileExistsError:
+        raise CommandError(
+            f"{path} was made by another program meanwhile; name a new file"
+        ) from None
+    sync_directory(path.absolute().parent)
+
+
+@frozen(eq=False)
+class Mbox:
+    """An mbox file being written."""
+
+    _file: BinaryIO = field(repr=False)
 
     def put(self, letter: Letter) -> bool:
         """Write a letter, all of it or nothing; returns True."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -13,6 +15,8 @@ from twisted.internet.protocol import Factory
 
 from postmand.admin.finding import Finding, fail, ok, warn
 from postmand.config import Config
+from postmand.gateway_keys import LINK_NAME
+from postmand.link import pin_of
 
 ANSWER_SECONDS = 5.0
 _GREETING_OCTETS = 512
@@ -41,25 +45,68 @@ class _Noted:
         raise AttributeError(name)
 
 
+Answers = Callable[[socket.socket], bool]
+"""Tells whether who answers on a connection is a postmand; raises OSError."""
+
+_BY_TUNNEL = "name a port from 1024 up, and let I2P's tunnel lead to it"
+_BY_FIREWALL = (
+    "let systemd or the firewall lead it to one from 1024 up, or give the program "
+    "CAP_NET_BIND_SERVICE"
+)
+
+
+@frozen
+class _Server:
+    """Who listens somewhere: whom it shall be open to, and what mends root's ports."""
+
+    listen: Sequence[str]
+    answers: Answers
+    for_all: bool = False
+    mend: str = _BY_TUNNEL
+
+
 def check_ports(config: Config) -> Iterator[Finding]:
     """Tell of each place to listen at who has it."""
-    greetings = {
-        "submission": (config.submission, _submission_greeting(config)),
-        "pop3": (config.pop3, b"+OK ready"),
-    }
-    for section, (server, greeting) in greetings.items():
-        if server is None:
-            continue
+    for section, server in _servers(config):
         for text in server.listen:
-            yield _check(f"[{section}] {text}", text, greeting)
+            yield _check(f"[{section}] {text}", text, server)
 
 
-def _submission_greeting(config: Config) -> bytes:
-    name = config.submission.host_name if config.submission else ""
-    return f"220 {name} ESMTP I2PNet Mailservice".encode()
+def _servers(config: Config) -> Iterator[tuple[str, _Server]]:
+    submission, pop3, exchange = config.submission, config.pop3, config.exchange
+    if submission is not None:
+        greeting = f"220 {submission.host_name} ESMTP I2PNet Mailservice"
+        yield "submission", _Server(submission.listen, _greets(greeting))
+    if pop3 is not None:
+        yield "pop3", _Server(pop3.listen, _greets("+OK ready"))
+    if exchange is not None:
+        answers = _greets(f"220 {exchange.host_name} ESMTP")
+        yield "exchange", _Server(exchange.listen, answers, True, _BY_FIREWALL)
+    if exchange is not None and config.link is not None:
+        answers = _greets(f"220 {exchange.host_name} LMTP")
+        if config.link.host_pin:
+            answers = partial(_shows_key, config)
+        yield "link", _Server(config.link.listen, answers)
 
 
-def _check(what: str, text: str, greeting: bytes) -> Finding:
+def _greets(greeting: str) -> Answers:
+    """Return what takes those for a postmand whose first words are these."""
+    return lambda peer: _greeting(peer).startswith(greeting.encode())
+
+
+def _shows_key(config: Config, peer: socket.socket) -> bool:
+    """Tell whether the link's key of this gateway is shown; ours is not."""
+    path = config.state / LINK_NAME
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with context.wrap_socket(peer) as safe:
+        shown = safe.getpeercert(binary_form=True)
+    if shown is None or not path.exists():
+        return False
+    return pin_of(ssl.DER_cert_to_PEM_cert(shown).encode()) == pin_of(path.read_bytes())
+
+
+def _check(what: str, text: str, server: _Server) -> Finding:
     noted = _Noted()
     try:
         serverFromString(noted, text).listen(Factory())
@@ -71,8 +118,9 @@ def _check(what: str, text: str, greeting: bytes) -> Finding:
     if not noted.found:
         return ok(f"port: {what} is no TCP port, not tried")
     ((interface, port),) = noted.found
-    finding = _ask(what, interface, port, greeting)
-    if interface in _EVERYWHERE and finding.level == "ok":
+    finding = _ask(what, interface, port, server)
+    everywhere = interface in _EVERYWHERE and not server.for_all
+    if everywhere and finding.level == "ok":
         return warn(
             f"port: {what} is open to every network this machine is in",
             "add interface=127.0.0.1: the I2P tunnel comes from there",
@@ -80,27 +128,34 @@ def _check(what: str, text: str, greeting: bytes) -> Finding:
     return finding
 
 
-def _ask(what: str, interface: str, port: int, greeting: bytes) -> Finding:
+def _ask(what: str, interface: str, port: int, server: _Server) -> Finding:
     """Connect, and tell nobody, a postmand and another program apart."""
     family = socket.AF_INET6 if ":" in interface else socket.AF_INET
     local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
     host = local if interface in _EVERYWHERE else interface
     try:
         with socket.create_connection((host, port), ANSWER_SECONDS) as peer:
-            answer = _greeting(peer)
+            ours = _answers(server, peer)
     except (ConnectionRefusedError, TimeoutError):
-        return _bind(what, family, (interface, port))
+        return _bind(what, family, (interface, port), server.mend)
     except OSError as error:
         return fail(
             f"port: {what}: {error.strerror}",
             "name an address and a port of this machine",
         )
-    if answer.startswith(greeting):
+    if ours:
         return ok(f"port: {what} is answered by a postmand")
     return fail(
         f"port: {what} is another program's",
         "stop that program, or name another port",
     )
+
+
+def _answers(server: _Server, peer: socket.socket) -> bool:
+    try:
+        return server.answers(peer)
+    except (ssl.SSLError, ConnectionError, TimeoutError):
+        return False  # whoever it is, it does not speak as we do
 
 
 def _greeting(peer: socket.socket) -> bytes:
@@ -116,16 +171,13 @@ def _greeting(peer: socket.socket) -> bytes:
     return answer
 
 
-def _bind(what: str, family: int, address: tuple[str, int]) -> Finding:
+def _bind(what: str, family: int, address: tuple[str, int], mend: str) -> Finding:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
         except PermissionError:
-            return fail(
-                f"port: {what} is root's",
-                "name a port from 1024 up, and let I2P's tunnel lead to it",
-            )
+            return fail(f"port: {what} is root's", mend)
         except OSError as error:
             return fail(
                 f"port: {what}: {error.strerror}",

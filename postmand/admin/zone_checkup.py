@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -11,10 +12,14 @@ import dns.reversename
 
 from postmand.admin.finding import Finding, fail, ok, warn
 from postmand.config import Config, Exchange, Exit
+from postmand.dns.addresses import Networks
 from postmand.dns.wire import Server
 from postmand.gateway_keys import GatewayKeys
+from postmand.store import certificates
 
 _SECONDS = 5.0
+# Addresses of documentation (RFC 5737, RFC 3849): nobody has a way of his own there.
+_FAR = ("192.0.2.1", "2001:db8::1")
 _PUBLISH = "publish what postmanctl gateway records prints"
 
 
@@ -62,24 +67,35 @@ def _findings(config: Config, exchange: Exchange, zone: _Zone) -> Iterator[Findi
     }
     for what, there in wanted.items():
         yield ok(f"DNS: {what}") if there else fail(f"DNS: no {what}", _PUBLISH)
-    yield from _addresses(name, zone)
-    tlsa = zone.texts(f"_25._tcp.{name}", "TLSA")
-    if not tlsa:
-        yield warn(f"DNS: no TLSA for {name}", f"with DNSSEC, {_PUBLISH}")
-    elif GatewayKeys(config).tlsa() in tlsa:
-        yield ok(f"DNS: TLSA for {name} is our key's")
-    else:
-        yield fail(f"DNS: TLSA for {name} is another key's", _PUBLISH)
+    yield from _addresses(name, config.exit or Exit(), zone)
+    yield from _keys(config, zone.texts(f"_25._tcp.{name}", "TLSA"), name)
     if not _has(zone, f"_mta-sts.{domain}", "v=stsv1"):
         yield warn(f"DNS: no MTA-STS of {domain}", _PUBLISH)
 
 
-def _addresses(name: str, zone: _Zone) -> Iterator[Finding]:
-    found = zone.texts(name, "A") + zone.texts(name, "AAAA")
-    if not found:
+def _keys(config: Config, tlsa: list[str], name: str) -> Iterator[Finding]:
+    exchange = config.exchange or Exchange()
+    made = exchange.certificate or (config.state / certificates.OWN).exists()
+    if not tlsa:
+        yield warn(f"DNS: no TLSA for {name}", f"with DNSSEC, {_PUBLISH}")
+    elif made and GatewayKeys(config).tlsa() in tlsa:
+        yield ok(f"DNS: TLSA for {name} is our key's")
+    else:
+        yield fail(f"DNS: TLSA for {name} is another key's", _PUBLISH)
+
+
+def _addresses(name: str, exit_: Exit, zone: _Zone) -> Iterator[Finding]:
+    """Look at where mail leaves from, and at what the name says."""
+    texts = zone.texts(name, "A") + zone.texts(name, "AAAA")
+    published = [str(ip_address(text)) for text in texts]
+    if not published:
         yield fail(f"DNS: {name} has no address", _PUBLISH)
-    for address in found:
-        back = dns.reversename.from_address(str(ip_address(address))).to_text()
+    leaving = _leaving(exit_)
+    for address in leaving:
+        yield _named(address, name, published)
+    outside = [one for one in leaving if Networks().public(one)]
+    for address in dict.fromkeys([*published, *outside]):
+        back = dns.reversename.from_address(address).to_text()
         if f"{name}." in zone.texts(back, "PTR"):
             yield ok(f"DNS: {address} leads back to {name}")
         else:
@@ -87,6 +103,38 @@ def _addresses(name: str, zone: _Zone) -> Iterator[Finding]:
                 f"DNS: {address} does not lead back to {name}",
                 "have its provider set the PTR, or mail from it is taken for spam",
             )
+
+
+def _named(address: str, name: str, published: list[str]) -> Finding:
+    """Judge one address that mail leaves from."""
+    if address in published:
+        return ok(f"exit: mail leaves from {address}, as {name} says")
+    what = f"exit: mail leaves from {address}, which is no address of {name}"
+    if not Networks().public(address):
+        return warn(what, f"where a router changes it, see that it is one of {name}'s")
+    return fail(what, f"publish it, or name one of {name}'s at [exit] source")
+
+
+def _leaving(exit_: Exit) -> list[str]:
+    """Return the addresses that mail leaves from: named, or the system's choice."""
+    if exit_.source:
+        return [str(ip_address(text)) for text in exit_.source]
+    return [address for far in _FAR if (address := chosen_source(far))]
+
+
+def chosen_source(far: str) -> str:
+    """Return where the system would leave from on its way to an address, or "".
+
+    Nothing is sent.
+    """
+    family = socket.AF_INET6 if ":" in far else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 25))
+            address: str = probe.getsockname()[0]
+    except OSError:
+        return ""
+    return address
 
 
 def _has(zone: _Zone, name: str, start: str) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from postmand.biff.events import Down, Event, Joined, Said, Up
 from postmand.biff.identity import Check, Checks, Terms
 from postmand.biff.pace import LinkLostError, Pace
 from postmand.biff.roll import WHOX_TOKEN, Identity, Roll
+from postmand.faults import log_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from postmand.biff.events import ILine
+
+log = Logger()
 
 # What servers take a WHO for.
 _WHO_LINES = 3
@@ -64,7 +69,7 @@ class Asking:
 
         True only while the identity holds, so whoever acts at once acts on a fact.
         `said` is the line that wants it, `reply` whether somebody waits for an answer.
-        Raises nothing: what goes wrong is a no.
+        A lost link is a no, like any other doubt.
         """
         check = self._checks.begin(identity, self._reactor.seconds(), said)
         if check.verdict is None and check not in self._waiting:
@@ -81,7 +86,7 @@ class Asking:
         return check.verdict and self._roll.holds(identity)
 
     async def _see_through(self, check: Check, *, reply: bool) -> None:
-        while check.verdict is None:
+        while check.asks:
             cost = check.cost
             await self._pace.turn(cost, reply=reply)
             lines = self._checks.ask(check, self._reactor.seconds())
@@ -119,8 +124,7 @@ class Asking:
 
     def _who_is_there(self, channel: bytes) -> None:
         if self._roll.is_channel(channel):
-            asked = Deferred.fromCoroutine(self._ask_channel(channel))
-            asked.addErrback(lambda failure: failure.trap(LinkLostError))
+            Deferred.fromCoroutine(self._ask_channel(channel)).addErrback(_unasked)
 
     async def _ask_channel(self, channel: bytes) -> None:
         # RFC 2812 3.2.5; what was joined, left and renamed meanwhile comes in order.
@@ -129,6 +133,11 @@ class Asking:
         if self._roll.knows_accounts:
             await self._pace.turn(_WHO_LINES, reply=True)
             self._line.send(b"WHO", channel, b"%tna," + WHOX_TOKEN)
+
+
+def _unasked(failure: Failure) -> None:
+    if not failure.check(LinkLostError):
+        log_fault(log, "who is there can not be asked", failure)
 
 
 def _release(waiting: Iterable[Deferred[None]]) -> None:

@@ -1,8 +1,9 @@
-"""Names on IRC are the same in either case, and the server says what case is."""
+"""Names on IRC: what is one, and which are the same; the server says what case is."""
 
 from __future__ import annotations
 
 import enum
+import re
 import string
 
 
@@ -33,6 +34,16 @@ _TABLES = {
     CaseMapping.RFC1459: bytes.maketrans(_UPPER + b"[]\\^", _LOWER + b"{}|~"),
     CaseMapping.STRICT: bytes.maketrans(_UPPER + b"[]\\", _LOWER + b"{}|"),
 }
+
+
+# No mask, no channel, no list, nothing that a server would read as something else.
+# Other characters are the network's affair.
+_NICK = re.compile(rb"[^\x00-\x20\x7f:!@,*?.#&$+~%][^\x00-\x20\x7f!@,*?.#$]{0,63}")
+
+
+def is_nick(name: bytes) -> bool:
+    """Tell whether somebody can be called so; a server has a dot in its name."""
+    return _NICK.fullmatch(name) is not None
 
 
 def fold(name: bytes, mapping: CaseMapping) -> bytes:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from postmand.biff import words
 from postmand.biff.budget import Answer, Budget
+from postmand.biff.casemap import is_nick
 from postmand.biff.pace import LinkLostError
-from postmand.biff.roll import is_nick
 from postmand.faults import log_fault
 from postmand.interfaces import NoSuchMailboxError, StoreBusyError
 from postmand.notice import ClaimsBusyError, TooManyWatchesError
@@ -95,6 +96,7 @@ class Commands:
         self._wrong = Penalties(_WRONG_HALVED)
         self._queue: deque[_Talk] = deque()
         self._busy: set[bytes] = set()
+        self._soon = 0
         self._commands = {
             b".help": self._help,
             b".register": self._register,
@@ -177,8 +179,13 @@ class Commands:
             log_fault(log, "an answer failed", fault)
 
     def _answer_soon(self, talk: _Talk, text: bytes) -> None:
-        said = Deferred.fromCoroutine(self._say(talk, text))
-        said.addErrback(lambda failure: failure.trap(LinkLostError))
+        if self._soon < _MOST_WAITING:
+            self._soon += 1
+            done = Deferred.fromCoroutine(self._say(talk, text))
+            done.addErrback(_unsaid).addBoth(self._said_soon)
+
+    def _said_soon(self, _: object) -> None:
+        self._soon -= 1
 
     async def _say(self, talk: _Talk, text: bytes) -> None:
         """Say it to who has asked; if the nick may have changed hands, to nobody."""
@@ -195,8 +202,9 @@ class Commands:
         return words.HELP
 
     async def _register(self, talk: _Talk, arguments: bytes) -> Sequence[bytes]:
+        # One space; what is behind it is the secret as it was typed, spaces and all.
         address, _, secret = arguments.partition(b" ")
-        name, secret = self._name(address), secret.strip(b" ")
+        name = self._name(address)
         if not (name and secret):
             return [words.USAGE_REGISTER]
         refused = await self._refused(talk)
@@ -267,7 +275,13 @@ class Commands:
         return name.encode() + b"@" + self._doors.mail_domain
 
 
+def _unsaid(failure: Failure) -> None:
+    """A lost link is no fault; what else may go wrong is logged without its words."""
+    if not failure.check(LinkLostError):
+        log_fault(log, "an answer failed", failure)
+
+
 def _split(text: bytes) -> tuple[bytes, bytes]:
-    """Return the command, in lower case, and what is behind it."""
-    command, _, arguments = text.strip(b" ").partition(b" ")
+    """Return the command, in lower case, and what is behind it, to its last space."""
+    command, _, arguments = text.lstrip(b" ").partition(b" ")
     return command.lower(), arguments.lstrip(b" ")

@@ -138,7 +138,7 @@ def cut(text: bytes, octets: int) -> bytes:
         return text
     end = max(octets, 0)
     # A character has three octets of continuation at most; more is no UTF-8.
-    for border in range(end, max(end - 4, 0), -1):
+    for border in range(end, max(end - 4, -1), -1):
         if text[border] & 0xC0 != 0x80:
             return text[:border]
     return text[:end]

@@ -45,6 +45,7 @@ class Services:
     def __init__(self, settings: Settings, say: Say) -> None:
         self._ways = ways(settings)
         self._name = settings.services.lower()
+        self._host = settings.services_host.lower()
         self._say = say
         self._way = 0
         self._words: tuple[bytes, ...] = ()
@@ -76,12 +77,16 @@ class Services:
         return False
 
     def answered(self, line: Line) -> bool:
-        """Whether this is NickServ's answer, or an impostor's: trust nothing in it."""
+        """Whether NickServ said this. Nothing in it is to be trusted.
+
+        Without a host it may be an impostor's.
+        """
         source = line.source
         return (
             line.command == b"NOTICE"
             and source is not None
             and source.nick.lower() == self._name
+            and self._host in (b"", source.host.lower())
         )
 
 

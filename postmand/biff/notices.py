@@ -7,8 +7,10 @@ are present are checked again at ticks, ever more rarely.
 
 A nick is told at least once. Nothing on IRC says that a NOTICE arrived, so a nick
 counts as told when the link has stood for `settle_seconds` after it, or when the bot
-was stopped in order; a link lost before, or a crash, and it waits on. A second "You
-have new mail" is a small nuisance; one that never came is a failure.
+was stopped in order. A link lost before, a crash, or a nick that is seen to leave right
+after it, and it waits on (and may be told twice within a tick). A second "You have new
+mail" is a small nuisance; one that never came is a failure. What came since the last
+tick is lost with a crash, not with a stop.
 """
 
 from __future__ import annotations
@@ -22,7 +24,17 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from postmand.biff.events import Account, Down, Event, Joined, Numeric, Renamed
+from postmand.biff.events import (
+    Account,
+    Down,
+    Event,
+    Joined,
+    Kicked,
+    Numeric,
+    Parted,
+    Quit,
+    Renamed,
+)
 from postmand.biff.pace import LinkLostError
 from postmand.biff.words import NEW_MAIL
 from postmand.faults import log_fault
@@ -51,6 +63,8 @@ _AT_ONCE = 2
 # Whoever was checked so many seconds ago is not checked again for coming in.
 _AGAIN = 15.0
 _LONGEST_PAUSE = 3_600.0
+# A nick that is seen to leave so soon after its notice may have left before it came.
+_IN_FLIGHT = 30.0
 # Before the store has told who watches what, so many accounts are kept in mind.
 _UNSORTED = 10_000
 
@@ -156,8 +170,13 @@ class Notices:
         match event:
             case Down():
                 self._link_lost()
-            case Joined(_, nick) | Renamed(_, nick):
+            case Joined(_, nick):
                 self._came(nick)
+            case Renamed(old, new):
+                self._left(old)
+                self._came(new)
+            case Parted(_, nick) | Kicked(_, nick) | Quit(nick):
+                self._left(nick)
             case Account(nick, account) if account:
                 self._came(nick)
             case Numeric(code) if code == _END_OF_NAMES:
@@ -170,6 +189,16 @@ class Notices:
             waiting.told_at = None
             waiting.queued = False
             waiting.pause = 0.0
+
+    def _left(self, nick: bytes) -> None:
+        """Somebody left a channel or a nick, perhaps before the notice came."""
+        if not self._waiting:
+            return
+        waiting = self._waiting.get(self._watches.tag(self._roll.fold(nick)))
+        if waiting is None or waiting.told_at is None:
+            return
+        if self._reactor.seconds() < waiting.told_at + _IN_FLIGHT:
+            waiting.told_at = None
 
     def _came(self, nick: bytes) -> None:
         """Somebody came in, took a nick or logged in: check at once who waits."""

@@ -33,7 +33,7 @@ class Pace:
     """
 
     def __init__(
-        self, reactor: IReactorTime, line_seconds: float, burst: int = 3
+        self, reactor: IReactorTime, line_seconds: float, burst: int = 2
     ) -> None:
         self._reactor = reactor
         self._line_seconds = line_seconds
@@ -43,6 +43,7 @@ class Pace:
         self._replies: deque[tuple[int, Deferred[None]]] = deque()
         self._others: deque[tuple[int, Deferred[None]]] = deque()
         self._in_a_row = 0
+        self._is_giving = False
         self._call: IDelayedCall | None = None
 
     def turn(self, lines: int = 1, *, reply: bool = False) -> Deferred[None]:
@@ -79,10 +80,15 @@ class Pace:
         self._sleep()
 
     def _give(self) -> None:
+        if self._is_giving:
+            # From within a turn: many who give theirs back are no deep stack.
+            return
+        self._is_giving = True
         while (self._replies or self._others) and self._filled() >= 1.0 - _TINY:
             lines, waiting = self._next().popleft()
             self._left -= lines
             waiting.callback(None)
+        self._is_giving = False
         self._sleep()
 
     def _next(self) -> deque[tuple[int, Deferred[None]]]:

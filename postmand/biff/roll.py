@@ -10,12 +10,11 @@ the same connection is behind it. Pure: events in, answers out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from attrs import define, field, frozen
 
-from postmand.biff.casemap import CaseMapping, fold
+from postmand.biff.casemap import CaseMapping, fold, is_nick
 from postmand.biff.events import (
     Account,
     Down,
@@ -32,18 +31,10 @@ from postmand.biff.events import (
 # What a server may write before a nick in a 353: the usual PREFIX of 005. No nick
 # begins with one of them (RFC 2812 2.3.1).
 _RANKS = b"~&!@%+"
-# What can be spoken to as a nick: no mask, no channel, no list, nothing that a server
-# would read as something else. Other characters are the network's affair.
-_NICK = re.compile(rb"[^\x00-\x20\x7f:!@,*?.#&$+~%][^\x00-\x20\x7f!@,*?.#$]{0,63}")
 _NAMES = 353
 _WHOX = 354
 # Marks our WHOX questions, so that no other's answer is read as one.
 WHOX_TOKEN = b"77"
-
-
-def is_nick(name: bytes) -> bool:
-    """Tell whether somebody can be called so; a server has a dot in its name."""
-    return _NICK.fullmatch(name) is not None
 
 
 @frozen
@@ -125,9 +116,8 @@ class Roll:
         It is known only where joins, changes and those who were there before all tell
         their account (`knows_accounts`).
         """
-        if not (self.knows_accounts and self.holds(identity)):
-            return None
-        return self._people[identity.nick].account
+        person = self._people.get(identity.nick) if self.holds(identity) else None
+        return person.account if person is not None and self.knows_accounts else None
 
     def __iter__(self) -> Iterator[Identity]:
         return iter([person.identity for person in self._people.values()])
@@ -173,6 +163,10 @@ class Roll:
         )
 
     def _joined(self, event: Joined) -> None:
+        person = self._people.get(self.fold(event.nick))
+        if person is not None and self.fold(event.channel) in person.channels:
+            # Nobody comes in twice: a line that told of the first's leaving is lost.
+            del self._people[person.identity.nick]
         person = self._seen(event.channel, event.nick)
         if person is not None and event.account is not None:
             person.account = event.account
@@ -210,7 +204,7 @@ class Roll:
         # Who stood here under this name is gone, or the server's lines make no sense.
         self._people.pop(after, None)
         if before == self._own:
-            self._own = after
+            self._own = after if is_nick(new) else before
         elif person is not None and is_nick(new):
             person.identity, person.spelled = self._begun(after), new
             self._people[after] = person

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from postmand.biff import capabilities
 from postmand.biff.capabilities import Capabilities
-from postmand.biff.casemap import CaseMapping, fold
+from postmand.biff.casemap import CaseMapping, fold, is_nick
 from postmand.biff.events import Up
 from postmand.biff.lines import Line
 from postmand.biff.settings import Settings
@@ -44,7 +44,7 @@ class Standing:
             return self.capabilities.heard(line.params)
         if line.code == 1:
             # What we asked for may have been cut, or changed.
-            self.nick = line.param(0)
+            self._note_nick(self.nick or line.param(0))
         elif line.code == 5:
             self._note_features(line.params[1:-1])
         elif line.code in (900, 901):
@@ -52,6 +52,11 @@ class Standing:
         elif line.source is not None:
             self._note_move(line, line.source.nick)
         return ()
+
+    def _note_nick(self, nick: bytes) -> None:
+        # With a name of any length or look our own lines could not be written.
+        if is_nick(nick):
+            self.nick = nick
 
     def _note_features(self, features: tuple[bytes, ...]) -> None:
         for feature in features:
@@ -70,8 +75,8 @@ class Standing:
             self.inside.pop(folded, None)
         elif not self.is_me(nick):
             return
-        elif line.command == b"NICK" and line.params:
-            self.nick = line.param(0)
+        elif line.command == b"NICK":
+            self._note_nick(line.param(0))
         elif line.command == b"PART":
             self.inside.pop(folded, None)
         elif line.command == b"JOIN" and folded in self._wanted():

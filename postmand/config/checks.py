@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from ipaddress import ip_address
 from typing import Any
 
 import attrs
@@ -112,6 +113,25 @@ def pin(_: object, attribute: attrs.Attribute[str], value: str) -> None:
         raise ValueError(
             f'{attribute.name} must be "sha256/" and the base64 of a public key\'s '
             "SHA-256, as the gateway prints it"
+        )
+
+
+def sources(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Take addresses to connect from: one of IPv4, one of IPv6, or none."""
+    try:
+        found = [ip_address(text) for text in value]
+    except ValueError:
+        found = []
+    fit = [
+        one
+        for one in found
+        if not (one.is_unspecified or one.is_multicast or "%" in str(one))
+    ]
+    versions = {one.version for one in fit}
+    if len(fit) != len(value) or len(versions) != len(value):
+        raise ValueError(
+            f"{attribute.name} must be a list of this machine's addresses, one of IPv4 "
+            'and one of IPv6 at most, as in ["203.0.113.25"]'
         )
 
 

@@ -6,7 +6,7 @@ from attrs import Factory, field, frozen
 
 from postmand.config import checks
 from postmand.config.fields import size as _size
-from postmand.config.places import leads_here_only
+from postmand.config.places import leads_here_only, listens_here_only
 
 
 @frozen
@@ -19,6 +19,8 @@ class Exchange:
     max_recipients: int = _size(50, 1, 1_000)
     connections: int = _size(2_000, 1, 1_000_000)
     connections_per_peer: int = _size(20, 1, 1_000_000)
+    questions_per_network_minute: int = _size(60, 1)
+    questions_per_network_hour: int = _size(300, 1)
     certificate: str = ""
     private_key: str = ""
     # What is done while the mail host can not be reached: "verify" or "seal".
@@ -46,6 +48,8 @@ class Exit:
 
     resolver: str = "127.0.0.1:53"
     port: int = _size(25, 1, 65_535)
+    # Where mail leaves from; a family without an address of its own is not used then.
+    source: tuple[str, ...] = field(default=(), validator=checks.sources)
     dane: bool = True
     mta_sts: bool = True
     memory_bytes: int = _size(67_108_864, 65_536)
@@ -73,5 +77,6 @@ class Link:
     questions_per_minute: int = _size(300, 1)
 
     def __attrs_post_init__(self) -> None:
-        if not (self.host_pin or leads_here_only(self.host)):
+        here = leads_here_only(self.host) and all(map(listens_here_only, self.listen))
+        if not (self.host_pin or here):
             raise ValueError("host_pin: is missing; postmanctl gateway pair writes it")

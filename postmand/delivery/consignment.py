@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from postmand.delivery.body import Body
-from postmand.delivery.errand import UNDERWAY, Errand, Stage
+from postmand.delivery.errand import ELSEWHERE, UNDERWAY, Errand, Stage
 from postmand.interfaces import IChunks
 from postmand.internet import Leg, Parcel, Reply
 
@@ -76,7 +76,7 @@ class Consignment(Errand):
         said of the message itself is said for all of them.
         """
         reply = answer.reply()
-        if reply.code == UNDERWAY:  # it means something between gateway and host
+        if reply.code in (UNDERWAY, ELSEWHERE):  # they are between gateway and host
             reply = evolve(reply, code=451)
         if stage is not Stage.END and 400 <= reply.code < 500:
             self._later[recipient] = reply

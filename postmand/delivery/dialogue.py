@@ -6,12 +6,10 @@ they leave with the dot of the message before.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from twisted.internet.defer import Deferred
-
-from postmand.delivery.connection import Connection, Gone
+from postmand.delivery.client import Client
+from postmand.delivery.connection import Gone
 from postmand.delivery.errand import Stage
 from postmand.delivery.replies import extensions
 from postmand.delivery.transaction import (
@@ -21,7 +19,6 @@ from postmand.delivery.transaction import (
     begin,
     inquire,
 )
-from postmand.faults import log_fault
 from postmand.message.wire import Stuffing
 
 if TYPE_CHECKING:
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 
 # Pieces are gathered to this size before they are written.
 _GATHER = 65_536
-# And so long for the answer to QUIT.
-_FAREWELL = 10.0
 # What was written may still stand in buffers on our side of a slow tunnel, of up to so
 # many octets, which leave at so many a second at least.
 _UNDERWAY = 4_194_304
@@ -43,7 +38,7 @@ _SLOWEST = 1_024
 _WORN = frozenset({"lost", "closing"})
 
 
-class Dialogue(Connection):
+class Dialogue(Client):
     """One connection's conversation from greeting to QUIT, any number of errands.
 
     `name` is what we call ourselves, `patience` the seconds for each reply. `greeted`
@@ -51,6 +46,7 @@ class Dialogue(Connection):
     greeting, or the answer to our hello, that ended it.
     """
 
+    far_end: ClassVar[str] = "a gateway"
     # A connection with nothing to do is kept so long, in seconds.
     idle = 60.0
 
@@ -63,19 +59,16 @@ class Dialogue(Connection):
         *,
         lmtp: bool,
     ) -> None:
-        super().__init__(reactor)
-        self.greeted = False
+        super().__init__(patience, reactor)
         self.free = False
         self.refusal: Answer | None = None
         self._company = company
         self._name = name
-        self._patience = patience
         self._lmtp = lmtp
         self._offered: dict[bytes, bytes] = {}
         self._current: Transaction | None = None
         self._upcoming: Transaction | None = None
         self._given: Transaction | None = None
-        self._retired = False
         self._proven = False
         self._unfinished = False
 
@@ -90,34 +83,9 @@ class Dialogue(Connection):
     def retire(self) -> None:
         """Take leave when what was begun is done."""
         self.free = False
-        self._retired = True
-        if not self.greeted:
-            self.end("")
-        self.wake()
+        super().retire()
 
     # The conversation.
-
-    def connectionMade(self) -> None:
-        """Begin."""
-        super().connectionMade()
-        conversing = Deferred.fromCoroutine(self._converse())
-        conversing.addErrback(partial(log_fault, self.log, "a conversation's end"))
-
-    async def _converse(self) -> None:
-        reason = ""
-        try:
-            await self._greet()
-            while await self._turn():
-                pass
-            await self._take_leave()
-        except Gone as gone:
-            reason = str(gone)
-        except Exception as fault:
-            log_fault(self.log, "a conversation with a gateway failed", fault)
-            reason = "fault"
-        self._part(reason)
-        await self.close()
-        self._company.ended(self)
 
     async def _greet(self) -> None:
         self.owe(1)
@@ -136,13 +104,6 @@ class Dialogue(Connection):
             self.refusal = answer
             raise Gone("hello-refused")
         return extensions(answer)
-
-    async def _take_leave(self) -> None:
-        self._patience = _FAREWELL
-        try:
-            await self._ask(b"QUIT\r\n")
-        except Gone:
-            return  # it is over, in whatever way
 
     async def _turn(self) -> bool:
         """Carry out the next errand; False when there will be none."""
@@ -335,10 +296,6 @@ class Dialogue(Connection):
                 raise Gone("no-reply")
             transaction.hear(lot, Stage.END, answer)
 
-    async def _ask(self, line: bytes) -> Answer:
-        self.say(line, 1)
-        return await self.answer(self._patience)
-
     # The end.
 
     def _part(self, reason: str) -> None:
@@ -359,3 +316,7 @@ class Dialogue(Connection):
                 self._company.doubtful(errand)
             else:
                 self._company.returned(errand, stale=stale and not transaction.heard)
+
+    def _closed(self) -> None:
+        """Tell that the connection is gone."""
+        self._company.ended(self)

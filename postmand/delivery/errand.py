@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # What a gateway of ours says when it has no verdict yet. No other server may say it.
 UNDERWAY = 459
+# What it says when it can not reach a domain from where it is, and another may.
+ELSEWHERE = 458
 
 # Who may not send at all: RFC 4954 6.
 _ACCESS = frozenset({530, 534, 535, 538})
@@ -123,6 +125,9 @@ class Errand:
         """Note what was said of a recipient."""
         if stage is Stage.END and answer.code == UNDERWAY:
             self.underway = True
+        elif stage is Stage.END and answer.code == ELSEWHERE:
+            word = evolve(answer.reply(), code=451)
+            self._words.setdefault(recipient, []).append(word)
         elif answer.code >= 400 and gateways_own(stage, answer):
             self._words.setdefault(recipient, []).append(answer.reply())
         else:

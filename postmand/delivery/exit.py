@@ -13,6 +13,8 @@ from postmand.delivery import mx
 from postmand.delivery.call import Call, Ending, Goal, Manner
 from postmand.delivery.caps import Caps
 from postmand.delivery.consignment import Consignment
+from postmand.delivery.dialling import within_reach
+from postmand.delivery.errand import ELSEWHERE
 from postmand.delivery.guard import Guard, Trust, system_trust
 from postmand.delivery.policies import Policies
 from postmand.delivery.secrecy import Secrecy
@@ -40,6 +42,9 @@ FAULT = Reply(451, "4.3.0", "a fault of the gateway")
 TOO_FAST = Reply(451, "4.3.2", "too many messages for the domain in a minute")
 STOPPING = Reply(451, "4.3.2", "the gateway is about to stop")
 AWAY = Reply(451, "4.4.1", "no mail server of the domain could be reached")
+BEYOND = Reply(
+    ELSEWHERE, "4.4.4", "the domain's mail servers are out of this gateway's reach"
+)
 BROKEN = Reply(451, "4.4.2", "the connection to the domain's mail server was lost")
 DOUBTFUL = Reply(
     451, "4.4.2", "the connection was lost before the answer; it may have arrived"
@@ -60,7 +65,8 @@ class Exit:
     """Takes messages to where the DNS says, one try each.
 
     `name` is the gateway's own, by which it introduces itself and which it never calls;
-    `public` tells whether an address may be called, and `dial` makes an endpoint of it;
+    `public` tells whether an address may be called, and `dial` makes an endpoint of it,
+    for one of the families that `settings.source` is of;
     `fetch` gets MTA-STS policies, `trust` names the authorities that are believed.
     `count` is told of "delivered", "deferred", "failed" and "doubtful", once a message.
     """
@@ -99,6 +105,7 @@ class Exit:
         )
         self._own_name = name
         self._public = public
+        self._reached = within_reach(settings.source)
         self._dial = dial
         self._port = settings.port
         self._connections = settings.connections
@@ -169,10 +176,16 @@ class Exit:
             if not consignment.remaining or consignment.doubtful:
                 return
             places = await mx.places(
-                host, self._resolver, self._rng, lambda one: self._may_call(one, own)
+                host,
+                self._resolver,
+                self._rng,
+                lambda one: self._may_call(one, own),
+                self._reached,
             )
             if places.failed:
                 nowhere = mx.NO_DNS
+            elif places.beyond and nowhere is mx.NO_SERVER:
+                nowhere = BEYOND
             if not places.addresses:
                 continue
             guard = await self._secrecy.guard(domain, host, places, policy)

@@ -30,6 +30,9 @@ _KEEP = 5 * 86_400.0
 _GAP = 60.0
 _SHORT_GAP = 4.0
 _LONGEST_GAP = 3_600.0
+# The host may have taken what the link went with, and knows it again for an hour: in
+# that time it has to be there once more, whole.
+_LONGEST_SHORT_GAP = 1_200.0
 # How often it is looked what there is to do, in seconds.
 _LOOK = 5.0
 _PIECE = 65_536
@@ -171,14 +174,17 @@ class Forwarding:
         if reply.delivered or reply.permanent:
             self._count("forwarded" if reply.delivered else "crate-refused")
             await self._in_thread(self._spool.remove, crate.name)
+        elif reply.enhanced.startswith("4.4."):
+            # The network's trouble (RFC 3463 3.5).
+            self._later(crate, _SHORT_GAP, _LONGEST_SHORT_GAP)
         else:
-            # 4.4.x: the network's trouble (RFC 3463 3.5).
-            link = reply.enhanced.startswith("4.4.")
-            self._later(crate, _SHORT_GAP if link else _GAP)
+            self._later(crate)
 
-    def _later(self, crate: Lying, gap: float = _GAP) -> None:
+    def _later(
+        self, crate: Lying, gap: float = _GAP, longest: float = _LONGEST_GAP
+    ) -> None:
         tries = self._tries.setdefault(crate.name, _Tries())
-        gap = min(gap * 2 ** min(tries.count, 16), _LONGEST_GAP)
+        gap = min(gap * 2 ** min(tries.count, 16), longest)
         tries.count += 1
         tries.next = self._reactor.seconds() + gap * self._rng.uniform(0.5, 1.5)
 

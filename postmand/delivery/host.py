@@ -43,8 +43,12 @@ _CONNECT = 60.0
 # Between one connection and the next: seconds, doubled with each that came to nothing.
 _GAP = 1.0
 _LONGEST_GAP = 300.0
+# A line that was greeted and stood so long came to something, asked or not.
+_STOOD = 10.0
 # A crate that no line has begun with after these seconds is to come again.
 _BEGIN = 120.0
+# A caller waits ten minutes for the word on its message (RFC 5321 4.5.3.2.6).
+_LIVE = 540.0
 _WAITING = 64
 _STOP = 10.0
 _TRIES = 2
@@ -125,6 +129,7 @@ class Host:
         self._keeping: list[Deferred[None]] = []
         # What ends early when we stop: dialling, and waiting before it.
         self._pauses: set[Deferred[Any]] = set()
+        self._naps: set[Deferred[None]] = set()
         self._stopped = True
         self._told = ""
 
@@ -178,20 +183,30 @@ class Host:
         return question.done
 
     def hand_over(self, sealed: bytes) -> Deferred[Reply]:
-        """Hand over a sealed crate; fires with the host's word (see IHost)."""
-        return self.carry(len(sealed), partial(_Slices, sealed))
+        """Hand over a sealed crate whose caller waits (see IHost)."""
+        load = Load(len(sealed), partial(_Slices, sealed), live=True)
+        timer = self._reactor.callLater(_LIVE, self._withdraw, load)
+
+        def answered(word: Any) -> Any:
+            if timer.active():
+                timer.cancel()
+            return word
+
+        return self._carry(load).addBoth(answered)
 
     def carry(self, octets: int, begin: Callable[[], IChunks]) -> Deferred[Reply]:
-        """Hand over a sealed crate whose octets are read while it is on its way.
+        """Hand over a kept crate whose octets are read while it is on its way.
 
         `begin` gives them from the start, for each try. Fails with what reading fails
         with, EOFError where there are fewer or more, and for nothing else.
         """
+        return self._carry(Load(octets, begin))
+
+    def _carry(self, load: Load) -> Deferred[Reply]:
         if self.away:
             return succeed(AWAY)
         if len(self._loads) >= _WAITING:
             return succeed(_BUSY)
-        load = Load(octets, begin)
         self._expect(load)
         self._loads.append(load)
         self._dispatch()
@@ -204,6 +219,9 @@ class Host:
         if self._told:
             self._told = ""
             self.log.info("the mail host is back")
+            # With one line alone a large crate would let no question pass.
+            for nap in list(self._naps):
+                nap.cancel()
         self._dispatch()
 
     def parted(self, line: HostLine, reason: str, left: list[Errand]) -> None:
@@ -253,6 +271,14 @@ class Host:
             self._loads.remove(load)
             load.settle(_BUSY)
 
+    def _withdraw(self, load: Load) -> None:
+        """Bring a crate no further that nobody may wait for any more."""
+        if load in self._loads:
+            self._loads.remove(load)
+        for line in list(self._lines):
+            line.withdraw(load)
+        load.settle(_BUSY)
+
     def _give_up(self) -> None:
         """Answer all that waits for a line."""
         waiting = [*self._questions, *self._loads]
@@ -277,9 +303,12 @@ class Host:
         failures = 0
         while not self._stopped:
             line = await self._dial()
+            since = self._reactor.seconds()
             if line is not None:
                 await line.ended
-            failures = 0 if line is not None and line.proven else failures + 1
+            stood = self._reactor.seconds() - since >= _STOOD
+            good = line is not None and (line.proven or (line.greeted and stood))
+            failures = 0 if good else failures + 1
             if not self._stopped:
                 gap = min(_GAP * 2 ** min(failures, 16), _LONGEST_GAP)
                 await self._sleep(gap * self._rng.uniform(0.5, 1.5))
@@ -302,7 +331,10 @@ class Host:
         return None
 
     async def _sleep(self, seconds: float) -> None:
-        await self._within(seconds, Deferred())
+        nap: Deferred[None] = Deferred()
+        self._naps.add(nap)
+        await self._within(seconds, nap)
+        self._naps.discard(nap)
 
     async def _within(self, seconds: float, pause: Deferred[Any]) -> None:
         """Wait for something to come about, fail, or be given up."""

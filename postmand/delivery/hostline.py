@@ -2,30 +2,29 @@
 
 A question is MAIL, RCPT and RSET in one burst, and the next leaves before the answer to
 the last has come (RFC 2920). A crate is `BDAT octets LAST` (RFC 3030) and needs no turn
-before it; while it is on its way nothing is asked here.
+before it; while it is on its way nothing is asked here. `LIVE` behind it, for a host
+that offers XLIVE, says that its caller waits for the answer.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from postmand.delivery.connection import Connection, Gone
+from postmand.delivery.client import Client
+from postmand.delivery.connection import Gone
 from postmand.delivery.replies import extensions
-from postmand.faults import log_fault
 from postmand.internet import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from random import Random
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from postmand.delivery.replies import Answer
     from postmand.interfaces import IChunks
     from postmand.link import Pinned
 
@@ -39,9 +38,11 @@ _SLOWEST = 1_024
 _UNDERWAY = 4_194_304
 # A line that has nothing to do says so after so many seconds, that the tunnel lives.
 _IDLE = (60.0, 120.0)
-_FAREWELL = 10.0
 # So many questions wait for their answers on one line.
 _ASKED = 50
+
+# What a host offers that knows a crate whose caller waits from one that was kept.
+XLIVE = b"XLIVE"
 
 TOO_LARGE = Reply(552, "5.3.4", "The message is larger than the mail host takes")
 
@@ -89,10 +90,22 @@ class Question(Errand):
 
 @define(eq=False)
 class Load(Errand):
-    """A sealed crate of so many octets; `begin` gives them, anew for each try."""
+    """A sealed crate of so many octets; `begin` gives them, anew for each try.
+
+    `live` says that who brought it has heard nothing yet.
+    """
 
     octets: int
     begin: Callable[[], IChunks]
+    live: bool = False
+
+    def command(self, offered: Container[bytes]) -> bytes:
+        """The line before its octets, for a host that offers this.
+
+        Whoever waited may have gone on by now: then it counts as kept.
+        """
+        live = self.live and not self.done.called and XLIVE in offered
+        return b"BDAT %d LAST%s\r\n" % (self.octets, b" LIVE" if live else b"")
 
 
 class Company(Protocol):
@@ -105,12 +118,14 @@ class Company(Protocol):
         """The line is over, with what it did not finish."""
 
 
-class HostLine(Connection):
+class HostLine(Client):
     """A conversation from greeting to QUIT.
 
     `greeted` tells that the host answered, `proven` that it did so more than once;
     `ended` fires when the connection is gone.
     """
+
+    far_end: ClassVar[str] = "the mail host"
 
     def __init__(
         self,
@@ -120,9 +135,8 @@ class HostLine(Connection):
         reactor: IReactorTime,
         rng: Random,
     ) -> None:
-        super().__init__(reactor)
+        super().__init__(PATIENCE, reactor)
         self.pinned = pinned
-        self.greeted = False
         self.proven = False
         self.ended: Deferred[None] = Deferred()
         self._company = company
@@ -130,8 +144,8 @@ class HostLine(Connection):
         self._rng = rng
         self._asked: deque[Question] = deque()
         self._load: Load | None = None
-        self._retired = False
         self._most = 0
+        self._offered: Container[bytes] = ()
 
     # What the company asks.
 
@@ -171,46 +185,24 @@ class HostLine(Connection):
         self._load = load
         self.wake()
 
-    def retire(self) -> None:
-        """Take leave when what was begun is done."""
-        self._retired = True
-        if not self.greeted:
-            self.end("")
-        self.wake()
+    def withdraw(self, load: Load) -> None:
+        """Bring a crate no further: what the host has not whole it does not have."""
+        if self._load is load:
+            self._load = None
+            self.end("withdrawn")
 
     # The conversation.
-
-    def connectionMade(self) -> None:
-        """Begin."""
-        super().connectionMade()
-        conversing = Deferred.fromCoroutine(self._converse())
-        conversing.addErrback(partial(log_fault, self.log, "a line's end"))
-
-    async def _converse(self) -> None:
-        reason = ""
-        try:
-            await self._greet()
-            while await self._turn():
-                self._company.ready(self)
-            await self._ask(b"QUIT\r\n", _FAREWELL)
-        except Gone as gone:
-            reason = str(gone)
-        except Exception as fault:
-            log_fault(self.log, "a conversation with the mail host failed", fault)
-            reason = "fault"
-        self._part(reason)
-        await self.close()
-        self.ended.callback(None)
 
     async def _greet(self) -> None:
         self.owe(1)
         if (await self.answer(PATIENCE)).code != 220:
             raise Gone("greeting-refused")
-        answer = await self._ask(b"EHLO %s\r\n" % self._name, PATIENCE)
+        answer = await self._ask(b"EHLO %s\r\n" % self._name)
         offered = extensions(answer)
         if answer.code != 250 or not offered.keys() >= {b"PIPELINING", b"CHUNKING"}:
             raise Gone("hello-refused")
         most = offered.get(b"SIZE", b"")
+        self._offered = offered
         self._most = int(most) if most.isdigit() and len(most) <= 20 else 0
         self.greeted = True
         self._company.ready(self)
@@ -227,8 +219,9 @@ class HostLine(Connection):
         elif self._retired:
             return False
         elif not await self.event(self.reactor.seconds() + self._rng.uniform(*_IDLE)):
-            await self._ask(b"NOOP\r\n", PATIENCE)
+            await self._ask(b"NOOP\r\n")
             self.proven = True
+        self._company.ready(self)
         return True
 
     async def _hear(self, question: Question) -> None:
@@ -245,7 +238,7 @@ class HostLine(Connection):
         A host that refuses it before its end is heard at once; what is left of it is
         not sent, and this connection ends.
         """
-        self.say(b"BDAT %d LAST\r\n" % load.octets, 1)
+        self.say(load.command(self._offered), 1)
         left = await self._pour(load)
         underway = min(load.octets, _UNDERWAY) / _SLOWEST
         answer = await self.answer(PATIENCE + underway)
@@ -286,10 +279,6 @@ class HostLine(Connection):
             raise Gone("") from fault
         return piece
 
-    async def _ask(self, line: bytes, seconds: float) -> Answer:
-        self.say(line, 1)
-        return await self.answer(seconds)
-
     def _part(self, reason: str) -> None:
         """Hand everything back."""
         self.over = self.over or "parted"
@@ -299,3 +288,7 @@ class HostLine(Connection):
         self._asked.clear()
         self._load = None
         self._company.parted(self, reason, left)
+
+    def _closed(self) -> None:
+        """Tell that the connection is gone."""
+        self.ended.callback(None)

@@ -60,6 +60,7 @@ class Host:
 class Places:
     """A host's addresses. `failed`: what the DNS did not say may be more.
 
+    `beyond` tells that it has some that are out of reach from here, not from elsewhere.
     `secure` as in Host; `canonical` is where CNAMEs lead that are secure all the way.
     """
 
@@ -67,6 +68,7 @@ class Places:
     secure: bool
     failed: bool
     canonical: str
+    beyond: bool = False
 
 
 async def hosts(
@@ -125,10 +127,15 @@ def _is_name(name: str) -> bool:
 
 
 async def places(
-    host: Host, resolver: IResolver, rng: Random, public: Callable[[str], bool]
+    host: Host,
+    resolver: IResolver,
+    rng: Random,
+    public: Callable[[str], bool],
+    within_reach: Callable[[str], bool] = lambda _: True,
 ) -> Places:
     """Return where a host is: IPv6 and IPv4 in turn, those `public` takes, and few.
 
+    Of those it returns the ones that are `within_reach`.
     What a lookup that failed would have said is not there: it makes nothing less secure
     than it is, or whoever stops an answer could switch DANE off (RFC 7672 2.1.2).
     """
@@ -137,19 +144,21 @@ async def places(
         return Places((), secure=False, failed=True, canonical=host.name)
     canonical, secure = aliases
     lots: list[list[str]] = []
-    failed = False
+    failed = beyond = False
     for kind in ("AAAA", "A"):
         records = await resolver.ask(host.name, kind)
         if records.status == "failed":
             failed = True
             continue
         secure = secure and records.secure
-        lot = [text for text in records.texts if public(text)]
+        there = [text for text in records.texts if public(text)]
+        lot = [text for text in there if within_reach(text)]
+        beyond = beyond or len(lot) < len(there)
         rng.shuffle(lot)
         lots.append(lot)
     longest = max(map(len, lots), default=0)
     turns = [lot[turn] for turn in range(longest) for lot in lots if turn < len(lot)]
-    return Places(tuple(turns[:MOST_ADDRESSES]), secure, failed, canonical)
+    return Places(tuple(turns[:MOST_ADDRESSES]), secure, failed, canonical, beyond)
 
 
 async def _canonical(host: Host, resolver: IResolver) -> tuple[str, bool] | None:

@@ -21,6 +21,9 @@ Fetch = Callable[[str], Awaitable[bytes]]
 # so soon, in seconds (RFC 8461 3.3).
 _MOST = 10_000
 _AGAIN = 300.0
+# One that stands is fetched anew when it is so old, in seconds, or half its time over:
+# who keeps us from it has to do so for all the rest of that (RFC 8461 10.2).
+_DAY = 86_400.0
 
 
 class PolicyFetchError(Exception):
@@ -31,17 +34,18 @@ class PolicyFetchError(Exception):
 class _Known:
     """A policy under the id of its record; None for one that could not be had.
 
-    Before `again` it is not fetched anew.
+    Before `again` it is not fetched anew; from `renewed` on it is, by the same id.
     """
 
     id: str
     policy: Policy | None
     until: float
     again: float = 0.0
+    renewed: float = float("inf")
 
     def is_old(self, id_: str, now: float) -> bool:
-        """Whether there is another one by now, and it may be fetched."""
-        return self.id != id_ and self.again <= now
+        """Whether there may be another one by now, and it may be fetched."""
+        return (self.id != id_ or self.renewed <= now) and self.again <= now
 
 
 class Policies:
@@ -89,7 +93,8 @@ class Policies:
             policy = None
         now = self._seconds()
         if policy is not None:
-            fresh = _Known(id_, policy, now + policy.max_age)
+            renewed = now + min(_DAY, policy.max_age / 2)
+            fresh = _Known(id_, policy, now + policy.max_age, renewed=renewed)
         elif known is not None and known.policy is not None:
             # The old one goes on; the new one is asked for again after a while.
             fresh = evolve(known, again=now + _AGAIN)

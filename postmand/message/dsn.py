@@ -2,7 +2,8 @@
 
 A bounce is made here, never by a gateway, and goes into the member's own mailbox. Words
 of the far end stand in it as printable ASCII, cut, where no program takes them for
-anything else. It tells no time but its own Date.
+anything else; addresses beyond ASCII are written out in it (RFC 6533 3), so that no
+hop needs SMTPUTF8 or 8BITMIME for a report. It tells no time but its own Date.
 """
 
 from __future__ import annotations
@@ -31,9 +32,15 @@ _RETURNED_OCTETS = 16_384
 _SAID = 300
 _SUBJECT_SHOWN = 200
 _ADDRESS_OCTETS = 320
+# An address stands on one line, which may have 998 octets (RFC 5322 2.1.1).
+_WRITTEN_OCTETS = 900
 _NOT_PRINTABLE = re.compile(r"[^!-~]+")
 _ENHANCED = re.compile(r"[45]\.\d{1,3}\.\d{1,3}")
 _WIDTH = 72
+_STATUS_MIME = [
+    (b"Content-Type", b"message/delivery-status"),
+    (b"Content-Transfer-Encoding", b"7bit"),
+]
 _RETURNED_MIME = [
     (b"Content-Type", b"text/rfc822-headers"),
     (b"Content-Transfer-Encoding", b"7bit"),
@@ -148,14 +155,14 @@ def report(
     status = _status(failures, host_name)
     parts = [
         headers.write(text_mime) + text,
-        headers.write(_status_mime(status)) + status,
+        headers.write(_STATUS_MIME) + status,
     ]
     if returned:
         parts.append(headers.write(_RETURNED_MIME) + headers.write(returned))
     boundary = _boundary(parts, rng)
     pieces = [b"--%s\r\n%s\r\n" % (boundary, part) for part in parts]
     pieces.append(b"--%s--\r\n" % boundary)
-    return _report_mime(boundary, status), b"".join(pieces)
+    return _report_mime(boundary), b"".join(pieces)
 
 
 def _returned(header: bytes) -> list[Field]:
@@ -177,24 +184,12 @@ def _boundary(parts: Iterable[bytes], rng: Random) -> bytes:
             return boundary
 
 
-def _report_mime(boundary: bytes, status: bytes) -> list[Field]:
+def _report_mime(boundary: bytes) -> list[Field]:
     named = [(b"report-type", b"delivery-status"), (b"boundary", boundary)]
     words = parameters.write(b"multipart/report", named)
     return [
         (b"Content-Type", fold(b"Content-Type", words)),
-        (b"Content-Transfer-Encoding", b"7bit" if status.isascii() else b"8bit"),
-    ]
-
-
-def _status_mime(status: bytes) -> list[Field]:
-    if status.isascii():
-        return [
-            (b"Content-Type", b"message/delivery-status"),
-            (b"Content-Transfer-Encoding", b"7bit"),
-        ]
-    return [  # RFC 6533 5
-        (b"Content-Type", b"message/global-delivery-status"),
-        (b"Content-Transfer-Encoding", b"8bit"),
+        (b"Content-Transfer-Encoding", b"7bit"),
     ]
 
 
@@ -202,10 +197,8 @@ def _status(failures: Iterable[Failure], host_name: bytes) -> bytes:
     """Return the fields for programs: a group for the message, one a recipient."""
     groups = [headers.write([(b"Reporting-MTA", b"dns; %s" % host_name)])]
     for failure in failures:
-        address = _address(failure)
-        kind = b"rfc822" if address.isascii() else b"utf-8"
         group = [
-            (b"Final-Recipient", b"%s; %s" % (kind, address.encode("utf-8"))),
+            (b"Final-Recipient", _typed(_address(failure))),
             (b"Action", b"failed"),
             (b"Status", _code(failure).encode("ascii")),
         ]
@@ -215,6 +208,21 @@ def _status(failures: Iterable[Failure], host_name: bytes) -> bytes:
             group.append((b"Diagnostic-Code", fold(b"Diagnostic-Code", words)))
         groups.append(headers.write(group))
     return b"".join(groups).removesuffix(b"\r\n")
+
+
+def _typed(address: str) -> bytes:
+    """Return an address with its type, in ASCII (RFC 6533 3, utf-8-addr-xtext)."""
+    if address.isascii():
+        return b"rfc822; %s" % address.encode("ascii")
+    written, octets = [], 0
+    for one in address:
+        plain = "!" <= one <= "~" and one not in "\\+="
+        written.append(one if plain else f"\\x{{{ord(one):02X}}}")
+        octets += len(written[-1])
+        if octets > _WRITTEN_OCTETS:
+            written.pop()
+            break
+    return b"utf-8; %s" % "".join(written).encode("ascii")
 
 
 def _address(failure: Failure) -> str:

@@ -6,7 +6,7 @@ From with an address of ours has signed with the node's own key, or is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -33,15 +33,15 @@ from postmand.message.restamp import utc_date
 from postmand.message.sanitizer import Draft, Washed, parse
 from postmand.message.trace import received, return_path
 from postmand.message.undelivered import undelivered
-from postmand.postoffice.caps import HourlyCap
 from postmand.postoffice.crates import (
     FORGED,
     NO_FROM,
     NO_RELAY,
     STORE_BUSY,
     TOO_LARGE,
-    TOO_MUCH,
     Addressed,
+    Overdue,
+    client_id,
     envelope_address,
     last_word,
     whole_block,
@@ -63,12 +63,14 @@ if TYPE_CHECKING:
 TAKEN = Reply(250, "2.0.0", "Ok: kept")
 WOULD_BE_TAKEN = Reply(250, "2.1.5", "Ok")
 _WASHING = 3  # as PostOffice's: a message and its washed form
+# What is counted for each who gets nothing, and whose sender is not vouched for.
+SENDER_NOT_TOLD = "sender-not-told"
 _NODE = 0  # the account of what the node itself sends
 
 
 @frozen
 class ArrivalSettings:
-    """What gateways may bring, and how mail of our own is known.
+    """What a gateway's crate may hold, and how mail of our own is known.
 
     `own_keys` are the TXT values that publish the node's DKIM keys for the Internet's
     domain, their strings joined: the present one, and former ones as long as mail
@@ -78,9 +80,6 @@ class ArrivalSettings:
     border: Border
     own_keys: tuple[bytes, ...]
     max_message_bytes: int
-    messages_per_hour: int
-    bytes_per_hour: int
-    questions_per_hour: int
     max_recipients: int = 1_000
 
 
@@ -112,26 +111,34 @@ class Arrivals:
         self._counts = counts
         self._leaves = leaves
         self._room = room or Room(office.settings.wash_memory)
-        self._messages = HourlyCap(settings.messages_per_hour, seconds)
-        self._octets = HourlyCap(settings.bytes_per_hour, seconds)
-        self._questions = HourlyCap(settings.questions_per_hour, seconds)
+        self._overdue = Overdue(random.getrandbits(256).to_bytes(32, "big"))
 
-    def recipient(self, gateway: int, address: bytes, size: int) -> Deferred[Reply]:
+    def recipient(
+        self,
+        gateway: int,  # noqa: ARG002 (the seam's: all are judged alike)
+        address: bytes,
+        size: int,
+    ) -> Deferred[Reply]:
         """Judge a recipient for a gateway (see IOffice)."""
-        return Deferred.fromCoroutine(self._recipient(gateway, address, size))
+        return Deferred.fromCoroutine(self._recipient(address, size))
 
-    def accept(self, gateway: int, crate: Crate) -> Deferred[Reply]:
+    def accept(
+        self,
+        gateway: int,  # noqa: ARG002
+        crate: Crate,
+        *,
+        live: bool = False,
+    ) -> Deferred[Reply]:
         """Wash and deliver (see IOffice).
 
-        In one transaction, with the report on those who get nothing, if there is one.
-        Where nobody gets it and it can not be reported on, the reply says so; else it
-        is 250.
+        In one transaction, with the report on those who get nothing, if there is one:
+        whatever stands against it for good. Where nobody gets it, a `live` caller hears
+        so in the reply; to another, who was told 250, it is reported. Where that can
+        not be the reply says so, too; else it is 250.
         """
-        return Deferred.fromCoroutine(self._accept(gateway, crate))
+        return Deferred.fromCoroutine(self._accept(crate, live=live))
 
-    async def _recipient(self, gateway: int, address: bytes, size: int) -> Reply:
-        if not self._questions.take(gateway):
-            return self._refused(TOO_MUCH)
+    async def _recipient(self, address: bytes, size: int) -> Reply:
         found = await self._judged(address, size)
         return WOULD_BE_TAKEN if isinstance(found, Recipient) else self._refused(found)
 
@@ -147,40 +154,51 @@ class Arrivals:
             return NO_RELAY
         return found if isinstance(found, Verdict) else NO_SUCH_USER
 
-    async def _accept(self, gateway: int, crate: Crate) -> Reply:
+    async def _accept(self, crate: Crate, *, live: bool) -> Reply:
         size = len(crate.header) + sum(map(len, crate.body))
-        verdict = self._bounds(gateway, crate, size)
-        if verdict is not None:
-            return self._refused(verdict)
+        verdict = self._bounds(crate, size)
         try:
-            async with self._room.of(_WASHING * size):
-                verdict = await self._keep(crate, size)
-        except MessageError as error:
-            verdict = Verdict(error.reason, error.code, error.enhanced, error.text)
+            if verdict is None:
+                verdict = await self._kept(crate, size, live=live)
+            if verdict and not live and await self._returned(crate, verdict):
+                self._counts.count("refused", verdict.reason)
+                verdict = None
         except StoreBusyError:
             verdict = STORE_BUSY
-        if verdict is not None:
-            return self._refused(verdict)
-        self._counts.count("accepted", "from-internet")
-        return TAKEN
+        return TAKEN if verdict is None else self._refused(verdict)
 
-    def _bounds(self, gateway: int, crate: Crate, size: int) -> Verdict | None:
-        if size > self._settings.max_message_bytes:
-            return TOO_LARGE
+    async def _kept(self, crate: Crate, size: int, *, live: bool) -> Verdict | None:
+        try:
+            async with self._room.of(_WASHING * size):
+                return await self._keep(crate, size, live=live)
+        except MessageError as error:
+            return Verdict(error.reason, error.code, error.enhanced, error.text)
+
+    async def _returned(self, crate: Crate, why: Verdict) -> bool:
+        """Tell the sender that nobody gets it, if that may be and it is for good."""
+        if not why.permanent or len(crate.recipients) > self._settings.max_recipients:
+            return False
+        failed = dict.fromkeys(map(bytes.lower, crate.recipients), why)
+        limits = self._office.settings.message
+        answers = await self._in_thread(client_id, crate.header, limits)
+        report = self._report(Addressed({}, {}, failed), crate, answers)
+        if report is None:
+            return False
+        await self._office.mailboxes.deliver([], {}, report)
+        self._counts.count("bounces", "to-internet", len(failed))
+        return True
+
+    def _bounds(self, crate: Crate, size: int) -> Verdict | None:
         copies = len(crate.recipients)
         if copies > self._settings.max_recipients:
             return TOO_MANY_COPIES
+        if size > self._settings.max_message_bytes:
+            return TOO_LARGE
         if copies * size > self._office.settings.copies_bytes:
             return TOO_MANY_COPIES
-        # Each is a question, too: else reports would tell who is a member.
-        fits = (
-            self._messages.take(gateway)
-            and self._questions.take(gateway, copies)
-            and self._octets.take(gateway, size)
-        )
-        return None if fits else TOO_MUCH
+        return None
 
-    async def _keep(self, crate: Crate, size: int) -> Verdict | None:
+    async def _keep(self, crate: Crate, size: int, *, live: bool) -> Verdict | None:
         """Read, judge the author, wash, deliver."""
         addressed = await self._addressed(crate.recipients, size)
         limits = self._office.settings.message
@@ -192,7 +210,8 @@ class Arrivals:
         octets = sum(map(len, washed.body)) * len(addressed.members)
         if octets > self._office.settings.copies_bytes:
             return TOO_MANY_COPIES
-        return await self._deliver(addressed, crate, washed, draft.client_id)
+        answers = draft.client_id
+        return await self._deliver(addressed, crate, washed, answers, live=live)
 
     async def _addressed(self, recipients: Sequence[bytes], size: int) -> Addressed:
         members: dict[str, Recipient] = {}
@@ -243,12 +262,16 @@ class Arrivals:
         crate: Crate,
         washed: Washed,
         answers: bytes | None,
+        *,
+        live: bool,
     ) -> Verdict | None:
         """Keep the copies; who proves to have no room is left out, and told of."""
         header = self._header(crate, washed)
         while True:
-            report = self._report(addressed, crate, answers)
-            if not addressed.members and report is None:
+            nobody = not addressed.members
+            told = nobody and live
+            report = None if told else self._report(addressed, crate, answers)
+            if nobody and report is None:
                 return last_word(addressed.failed)
             copies = [
                 Copy(one, header, washed.body) for one in addressed.members.values()
@@ -288,14 +311,9 @@ class Arrivals:
         """
         sender = envelope_address(crate.sender)
         failed = addressed.failed
-        hopeless = all(verdict.permanent for verdict in failed.values())
-        if (
-            not failed
-            or sender is None
-            or not crate.vouched
-            or self._leaves is None
-            or not (addressed.members or hopeless)
-        ):
+        if not failed or sender is None or not crate.vouched or self._leaves is None:
+            return None
+        if not addressed.members and self._hope(crate, failed):
             return None
         fields, body = undelivered(
             sender,
@@ -315,6 +333,12 @@ class Arrivals:
             due=self._leaves(),
         )
 
+    def _hope(self, crate: Crate, failed: Mapping[bytes, Verdict]) -> bool:
+        """Whether a later try may find somebody who gets it."""
+        if all(verdict.permanent for verdict in failed.values()):
+            return False
+        return not self._overdue.holds(crate, self._seconds())
+
     def _failure(self, address: bytes, why: Verdict) -> Failure:
         """Return a failure as the sender knows the recipient."""
         parsed = envelope_address(address)
@@ -322,9 +346,12 @@ class Arrivals:
         return Failure(shown, Reply(why.code, why.enhanced, why.text))
 
     def _tell(self, addressed: Addressed, report: Outgoing | None) -> None:
-        if addressed.failed:
-            reason = "dropped" if report is None else "to-internet"
-            self._counts.count("bounces", reason, len(addressed.failed))
+        if not addressed.failed:
+            return
+        if report is None:
+            self._counts.count("refused", SENDER_NOT_TOLD, len(addressed.failed))
+        else:
+            self._counts.count("bounces", "to-internet", len(addressed.failed))
 
     def _refused(self, verdict: Verdict) -> Reply:
         self._counts.count("refused", verdict.reason)

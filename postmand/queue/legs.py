@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from random import Random
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from postmand.faults import log_fault
 from postmand.interfaces import StoreBusyError
-from postmand.internet import DueLeg, ICourier, IQueue, Parcel, Report
+from postmand.internet import DueLeg, ICourier, Leg, Parcel, Report
 from postmand.queue.ending import ended
-from postmand.queue.pace import Pace, PutOff
-from postmand.queue.settling import Count, Settling, Tried
+from postmand.queue.means import Means
+from postmand.queue.pace import PutOff
+from postmand.queue.settling import Settling, Tried
 from postmand.rules.retry import Settlement, judge
 
 log = Logger()
@@ -39,30 +38,22 @@ class Legs:
 
     def __init__(
         self,
-        queue: IQueue,
+        means: Means,
         courier: ICourier,
         settling: Settling,
         now: Callable[[], int],
-        reactor: IReactorTime,
-        random: Random,
-        pace: Pace,
-        count: Count,
     ) -> None:
-        self._queue = queue
+        self._means = means
         self._courier = courier
         self._settling = settling
         self._now = now
-        self._reactor = reactor
-        self._random = random
-        self._pace = pace
-        self._count = count
         # Legs that this process has in hand; the domains of those that hold a slot, and
         # how many do by domain.
         self._tasks: dict[int, Deferred[None]] = {}
         self._sending: dict[int, bytes] = {}
         self._to_domain: Counter[bytes] = Counter()
         self._put_off = PutOff()
-        self._slots = pace.at_once
+        self._slots = means.pace.at_once
         self._answers = 0
         self._reached = True
         self._paused = False
@@ -83,7 +74,7 @@ class Legs:
         self._paused = False
         self._begun.clear()
         self._faults = 0
-        self._slots = self._pace.at_once
+        self._slots = self._means.pace.at_once
         if not self._reached:
             # Those that hang do not count: they are no answer.
             self._slots = min(self._slots, len(self._sending) + 1)
@@ -99,16 +90,20 @@ class Legs:
             taking.addErrback(self._unforeseen)
             taking.addBoth(self._taken)
 
+    def cease(self) -> None:
+        """Begin no more. What comes back unsent from now on is due as before."""
+        self._stopped = True
+        self._settling.stop()
+        self._wake_taker()
+
     async def stop(self) -> None:
         """Begin no more; wait for what is on its way, `pace.stop_seconds` at most.
 
         What has not ended then keeps its mark in the queue: it may have arrived.
         """
-        self._stopped = True
-        self._settling.stop()
-        self._wake_taker()
+        self.cease()
         running = [*self._tasks.values()]
-        await ended(running, self._pace.stop_seconds, self._reactor)
+        await ended(running, self._means.pace.stop_seconds, self._means.reactor)
 
     # --- what is due
 
@@ -143,22 +138,22 @@ class Legs:
         The queue gives the longest overdue first, so no page passes over anybody but
         those who wait for their domain; within it the order of releases is not seen.
         """
-        most = self._pace.page + len(self._tasks) + len(self._put_off)
+        most = self._means.pace.page + len(self._tasks) + len(self._put_off)
         busy = [domain for domain in self._to_domain if self._is_busy(domain)]
         try:
-            due = await self._queue.legs_due(self._now(), most, busy)
+            due = await self._means.queue.legs_due(self._now(), most, busy)
         except StoreBusyError:
             self._store_is_busy()
             return []
-        page = [leg for leg in due if self._is_free(leg)][: self._pace.page]
-        self._random.shuffle(page)
+        page = [leg for leg in due if self._is_free(leg)][: self._means.pace.page]
+        self._means.random.shuffle(page)
         return page
 
     def _is_free(self, leg: DueLeg) -> bool:
         """Whether a leg may be begun now."""
         if leg.item in self._tasks or leg.item in self._begun:
             return False
-        if self._put_off.holds(leg.item, self._reactor.seconds()):
+        if self._put_off.holds(leg.item, self._means.reactor.seconds()):
             return False
         return not self._is_busy(leg.domain)
 
@@ -167,7 +162,7 @@ class Legs:
 
         Half of all: one that answers slowly, or never, leaves the rest to others.
         """
-        return self._to_domain[domain] >= max(1, self._pace.at_once // 2)
+        return self._to_domain[domain] >= max(1, self._means.pace.at_once // 2)
 
     # --- one leg
 
@@ -209,26 +204,35 @@ class Legs:
         leg = parcel.leg
         if self._stopped:
             parcel.body.close()
-            # The queue rounds a due up to the minute; this one is due now.
-            now = self._now()
-            settlement = Settlement(leg, now - now % _MINUTE)
+            settlement = self._unsent(leg)
         else:
-            report = await self._sent(parcel)
-            settlement = judge(leg, report, self._now(), self._pace.relay, self._random)
+            settlement = self._judged(leg, await self._sent(parcel))
         tried = Tried(item, leg, settlement)
         await self._settling.settle(tried, lambda: self._leave_slot(item))
         self._put_off.forget(item)
 
+    def _judged(self, leg: Leg, report: Report) -> Settlement:
+        if self._stopped and not (report.replies or report.doubtful):
+            # Nobody had the time to answer: that says nothing of the gateways.
+            return self._unsent(leg)
+        relay, random = self._means.pace.relay, self._means.random
+        return judge(leg, report, self._now(), relay, random)
+
+    def _unsent(self, leg: Leg) -> Settlement:
+        # The queue rounds a due up to the minute; this one is due now.
+        now = self._now()
+        return Settlement(leg, now - now % _MINUTE)
+
     async def _opened(self, item: int) -> Parcel | None:
         """Mark a leg as begun; None if it is gone or can not be opened now."""
         try:
-            return await self._queue.begin(item)
+            return await self._means.queue.begin(item)
         except StoreBusyError:
             self._store_is_busy()
         except Exception as fault:
             if self._is_the_end(fault):
                 raise
-            failures = self._put_off.put(item, self._reactor.seconds())
+            failures = self._put_off.put(item, self._means.reactor.seconds())
             # Gone: an operator dropped it. If it comes again the fault is ours.
             if not isinstance(fault, LookupError) or failures > 1:
                 self._fault("a leg could not be begun", fault)
@@ -251,15 +255,17 @@ class Legs:
     def _learn(self, report: Report, before: int) -> None:
         """Note whether gateways can be reached, and stop asking when none can."""
         if report.doubtful:
-            self._count("doubtful", 1)
+            self._means.count("doubtful", 1)
         if report.replies or report.doubtful:
             self._answers += 1
             self._reached = True
-            if self._slots < self._pace.at_once:
-                self._slots = self._pace.at_once
+            if self._slots < self._means.pace.at_once:
+                self._slots = self._means.pace.at_once
                 self._wake_taker()
             return
-        self._count("unreached", 1)
+        if self._stopped:
+            return
+        self._means.count("unreached", 1)
         if self._answers == before:
             # Nobody else had an answer in that time either.
             self._reached = False
@@ -268,12 +274,12 @@ class Legs:
     # --- faults
 
     def _store_is_busy(self) -> None:
-        self._count("store-busy", 1)
+        self._means.count("store-busy", 1)
         self._paused = True
 
     def _fault(self, where: str, fault: Exception | Failure) -> None:
         self._faults += 1
-        self._count("leg-fault", 1)
+        self._means.count("leg-fault", 1)
         log_fault(log, where, fault)
 
     def _is_the_end(self, fault: BaseException | None) -> bool:

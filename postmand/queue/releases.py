@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from random import Random
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from postmand.faults import log_fault
 from postmand.interfaces import StoreBusyError
-from postmand.internet import HeldBackError, IQueue
-from postmand.queue.pace import Pace, PutOff
+from postmand.internet import HeldBackError
+from postmand.queue.means import Means
+from postmand.queue.pace import PutOff
 
 log = Logger()
 
@@ -33,21 +32,13 @@ class Releases:
 
     def __init__(
         self,
-        queue: IQueue,
+        means: Means,
         pool: Mixing,
         release: Callable[[int], Awaitable[None]],
-        reactor: IReactorTime,
-        random: Random,
-        pace: Pace,
-        count: Callable[[str, int], None],
     ) -> None:
-        self._queue = queue
+        self._means = means
         self._pool = pool
         self._release = release
-        self._reactor = reactor
-        self._random = random
-        self._pace = pace
-        self._count = count
         self._put_off = PutOff()
         self._stopped = False
 
@@ -63,16 +54,16 @@ class Releases:
         the others.
         """
         # What is put off stands at the head of the queue, and must not fill the page.
-        most = self._pace.most_a_tick + len(self._put_off)
-        due = await self._queue.due(now, most)
+        most = self._means.pace.most_a_tick + len(self._put_off)
+        due = await self._means.queue.due(now, most)
         pooled = await self._leaving(now)
-        seconds = self._reactor.seconds()
+        seconds = self._means.reactor.seconds()
         ready = [item for item in due if not self._put_off.holds(item, seconds)]
         # What never failed goes before what did: many that fail stop nobody.
         ready.sort(key=self._put_off.__contains__)
-        leaving = ready[: self._pace.most_a_tick]
+        leaving = ready[: self._means.pace.most_a_tick]
         leaving += (item for item in pooled if not self._put_off.holds(item, seconds))
-        self._random.shuffle(leaving)
+        self._means.random.shuffle(leaving)
         await self._all(leaving)
 
     async def _leaving(self, now: int) -> Sequence[int]:
@@ -83,19 +74,19 @@ class Releases:
         except Exception as fault:
             # What is not in the pool is due all the same.
             log_fault(log, "the pool failed", fault)
-            self._count("pool-fault", 1)
+            self._means.count("pool-fault", 1)
             return ()
 
     async def _all(self, leaving: Sequence[int]) -> None:
         round_ = _Round(iter(leaving))
         workers = [
             Deferred.fromCoroutine(self._work(round_))
-            for _ in range(min(self._pace.releases_at_once, len(leaving)))
+            for _ in range(min(self._means.pace.releases_at_once, len(leaving)))
         ]
         await gatherResults(workers, consumeErrors=True)
         for name, number in (("released", round_.released), ("held", round_.held)):
             if number:
-                self._count(name, number)
+                self._means.count(name, number)
         if round_.faults > _LOGGED:
             log.error("{n} messages could not be released", n=round_.faults)
 
@@ -105,10 +96,12 @@ class Releases:
                 return
             try:
                 released = Deferred.fromCoroutine(_awaited(self._release(item)))
-                released.addTimeout(self._pace.release_seconds, self._reactor)
+                released.addTimeout(
+                    self._means.pace.release_seconds, self._means.reactor
+                )
                 await released
             except StoreBusyError:
-                self._count("store-busy", 1)
+                self._means.count("store-busy", 1)
                 round_.busy = True
             except HeldBackError:
                 round_.held += 1
@@ -122,11 +115,11 @@ class Releases:
                 self._put_off.forget(item)
 
     def _failed(self, item: int, fault: Exception, round_: _Round) -> None:
-        failures = self._put_off.put(item, self._reactor.seconds())
+        failures = self._put_off.put(item, self._means.reactor.seconds())
         if isinstance(fault, LookupError) and failures == 1:
             # An operator took it away. If it comes again the fault is ours.
             return
-        self._count("release-fault", 1)
+        self._means.count("release-fault", 1)
         round_.faults += 1
         if round_.faults <= _LOGGED:
             log_fault(log, "a message could not be released", fault)

@@ -23,9 +23,10 @@ from postmand.interfaces import StoreBusyError
 from postmand.internet import ICourier, IQueue
 from postmand.queue.ending import ended
 from postmand.queue.legs import Legs
+from postmand.queue.means import Arrived, Count, Means, nobody
 from postmand.queue.pace import Pace
 from postmand.queue.releases import Mixing, Releases
-from postmand.queue.settling import Bounce, Count, Settling
+from postmand.queue.settling import Bounce, Settling
 
 log = Logger()
 
@@ -53,15 +54,12 @@ class Runner:
         random: Random,
         pace: Pace,
         count: Count,
+        arrived: Arrived = nobody,
     ) -> None:
-        self._queue = queue
+        means = self._means = Means(queue, reactor, random, pace, count, arrived)
         self._now = now
-        self._reactor = reactor
-        self._pace = pace
-        self._count = count
-        self._releases = Releases(queue, pool, release, reactor, random, pace, count)
-        settling = Settling(queue, bounce, reactor, random, pace, count)
-        self._legs = Legs(queue, courier, settling, now, reactor, random, pace, count)
+        self._releases = Releases(means, pool, release)
+        self._legs = Legs(means, courier, Settling(means, bounce), now)
         # A release that takes long must not hold up what was released before.
         self._loops = LoopingCall(self._tick), LoopingCall(self._relay)
         self._ticking: Deferred[None] | None = None
@@ -75,20 +73,27 @@ class Runner:
         and says how much that was; while the store can not tell, nothing is sent.
         """
         for loop in self._loops:
-            loop.clock = self._reactor
+            loop.clock = self._means.reactor
             at_once = loop is self._loops[0]
-            loop.start(self._pace.tick_seconds, at_once).addErrback(_ended_early)
+            loop.start(self._means.pace.tick_seconds, at_once).addErrback(_ended_early)
 
-    async def stop(self) -> None:
-        """Begin nothing more; wait for what runs, `pace.stop_seconds` at most."""
+    def cease(self) -> None:
+        """Begin nothing more: to be called before the courier is stopped."""
         self._stopped = True
         for loop in self._loops:
             if loop.running:
                 loop.stop()
         self._releases.stop()
+        self._legs.cease()
+
+    async def stop(self) -> None:
+        """Begin nothing more; wait for what runs, `pace.stop_seconds` at most."""
+        self.cease()
         legs = Deferred.fromCoroutine(self._legs.stop())
         if self._ticking is not None:
-            await ended([self._ticking], self._pace.stop_seconds, self._reactor)
+            await ended(
+                [self._ticking], self._means.pace.stop_seconds, self._means.reactor
+            )
         await legs
 
     def _tick(self) -> Deferred[None]:
@@ -104,13 +109,13 @@ class Runner:
                 await self._recall()
             await self._releases.tick(self._now())
         except StoreBusyError:
-            self._count("store-busy", 1)
+            self._means.count("store-busy", 1)
         except Exception as fault:
             if self._stopped:
                 return
             # The next tick may do better; a loop that ends releases nothing at all.
             log_fault(log, "a tick failed", fault)
-            self._count("tick-fault", 1)
+            self._means.count("tick-fault", 1)
         if self._recalled:
             self._legs.go_on()
 
@@ -119,10 +124,10 @@ class Runner:
             self._legs.wake()
 
     async def _recall(self) -> None:
-        interrupted = await self._queue.in_flight()
+        interrupted = await self._means.queue.in_flight()
         self._recalled = True
         if interrupted:
-            self._count("interrupted", interrupted)
+            self._means.count("interrupted", interrupted)
             log.warn(  # noqa: G010 (Twisted's logger has no other)
                 "messages that were on their way when the node ended, and may arrive "
                 "twice: {n}",

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from random import Random
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from postmand.faults import log_fault
 from postmand.interfaces import Copy, StoreBusyError
-from postmand.internet import IQueue, Leg, Reply
-from postmand.queue.pace import Pace
+from postmand.internet import Leg, Reply
+from postmand.queue.means import Means
 from postmand.rules.retry import Settlement, longest_gap
 
 log = Logger()
@@ -26,7 +24,6 @@ _LONGEST_BUSY = 60.0
 _LONGEST_FAULT = 3_600.0
 
 Bounce = Callable[[Leg, Mapping[bytes, Reply]], Awaitable[Copy | None]]
-Count = Callable[[str, int], None]
 
 
 @frozen
@@ -43,19 +40,11 @@ class Settling:
 
     def __init__(
         self,
-        queue: IQueue,
+        means: Means,
         bounce: Bounce,
-        reactor: IReactorTime,
-        random: Random,
-        pace: Pace,
-        count: Count,
     ) -> None:
-        self._queue = queue
+        self._means = means
         self._bounce = bounce
-        self._reactor = reactor
-        self._random = random
-        self._pace = pace
-        self._count = count
         self._late: set[int] = set()
         self._stopped = False
 
@@ -78,7 +67,7 @@ class Settling:
             while (longest := await self._failure(tried)) is not None:
                 self._late.add(tried.item)
                 late()
-                await deferLater(self._reactor, pause)
+                await deferLater(self._means.reactor, pause)
                 pause = min(2.0 * pause, longest)
         finally:
             self._late.discard(tried.item)
@@ -89,7 +78,7 @@ class Settling:
         try:
             await self._write(tried)
         except StoreBusyError:
-            self._count("store-busy", 1)
+            self._means.count("store-busy", 1)
             return _LONGEST_BUSY
         except LookupError:
             # An operator dropped it meanwhile.
@@ -98,7 +87,7 @@ class Settling:
             if self._stopped and isinstance(fault, CancelledError):
                 raise
             log_fault(log, "a verdict could not be kept", fault)
-            self._count("settle-fault", 1)
+            self._means.count("settle-fault", 1)
             return _LONGEST_FAULT
         return None
 
@@ -114,9 +103,13 @@ class Settling:
                 if self._stopped and isinstance(fault, CancelledError):
                     raise
                 log_fault(log, "a bounce could not be written", fault)
-                self._count("bounce-fault", 1)
+                self._means.count("bounce-fault", 1)
                 settlement = self._unbounced(tried)
-        await self._queue.settle(tried.item, settlement.left, settlement.due, copy)
+        await self._means.queue.settle(
+            tried.item, settlement.left, settlement.due, copy
+        )
+        if copy is not None:
+            self._means.arrived([copy.recipient.account])
 
     def _unbounced(self, tried: Tried) -> Settlement:
         """Return a settlement that keeps those who failed, too, to be tried again.
@@ -130,7 +123,7 @@ class Settling:
         if settlement.left is not None:
             again.update(settlement.left.recipients)
         recipients = tuple(one for one in tried.leg.recipients if one in again)
-        pause = longest_gap(self._pace.relay, self._random)
+        pause = longest_gap(self._means.pace.relay, self._means.random)
         return Settlement(evolve(left, recipients=recipients), settlement.due + pause)
 
     def _told(self, tried: Tried) -> None:
@@ -142,4 +135,4 @@ class Settling:
             ("deferred", len(left.recipients) if left and again else 0),
         ):
             if recipients:
-                self._count(name, recipients)
+                self._means.count(name, recipients)

@@ -15,7 +15,6 @@ from typing import Any
 import cattrs
 from attrs import Attribute, Factory, field, frozen
 from cattrs.errors import ClassValidationError
-from cattrs.gen import make_dict_unstructure_fn
 
 # What DNS says of a name: as in inbound.Records, or not asked.
 _DNS = ("", "found", "none", "failed")
@@ -146,9 +145,10 @@ class Facts:
     """All that the steps look at; `peer` is the address mail comes from.
 
     `sender` is the envelope's, "" for the null sender. `callout` is what the sender's
-    own server said of it: "accepted", "refused", "failed" or "". `greylist` is the
-    table's word on one recipient (rules.greylist): "wait", "known", "excused" or "".
-    All else holds for every recipient. `spf` is the result of RFC 7208 2.6.
+    own server said of it: "accepted", "refused", "failed" or "". `recipient` is an
+    address of ours, "" for nobody yet; `greylist` is the table's word on that one
+    (rules.greylist): "wait", "known", "excused" or "". All else holds for every
+    recipient. `spf` is the result of RFC 7208 2.6.
     """
 
     peer: str = field(validator=_is_address)
@@ -161,6 +161,7 @@ class Facts:
         default="", validator=_one_of("", "accepted", "refused", "failed")
     )
     spf: str = field(default="", validator=_one_of("", *SPF_RESULTS))
+    recipient: str = ""
     greylist: str = field(default="", validator=_one_of("", "wait", "known", "excused"))
 
 
@@ -177,15 +178,6 @@ def facts_from_table(table: Mapping[str, Any]) -> Facts:
         faults = cattrs.transform_error(error, path="facts", format_exception=_words)
         place, text = _place_last(faults[0])
         raise FactsError(f"{place}: {text}") from error
-
-
-def facts_to_table(facts: Facts) -> dict[str, Any]:
-    """Return a table of lists, texts and truths that reads back as the same facts.
-
-    What was not asked is left out.
-    """
-    table: dict[str, Any] = _CONVERTER.unstructure(facts)
-    return table
 
 
 def _words(error: BaseException, kind: type | None) -> str:  # noqa: ARG001 (cattrs')
@@ -224,10 +216,6 @@ def _list(structure: Any) -> Any:
     return checked
 
 
-def _as_list(converter: cattrs.Converter, values: tuple[Any, ...]) -> list[Any]:
-    return [converter.unstructure(value) for value in values]
-
-
 def _converter() -> cattrs.Converter:
     """Make a converter that takes no type for another and no key it does not know."""
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
@@ -236,14 +224,6 @@ def _converter() -> cattrs.Converter:
     for many in (tuple[str, ...], tuple[Host, ...], tuple[Listing, ...]):
         structure = _list(converter.get_structure_hook(many))
         converter.register_structure_hook_func(partial(eq, many), structure)
-        converter.register_unstructure_hook_func(
-            partial(eq, many), partial(_as_list, converter)
-        )
-    for kind in (Host, Domain, Listing, Reverse, Session, Facts):
-        converter.register_unstructure_hook(
-            kind,
-            make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True),
-        )
     return converter
 
 

@@ -3,6 +3,10 @@
 Each step is a function of its own, asked in the guide's order; the first that refuses
 has the word. Where DNS gives no usable answer the mail passes, and the step says so:
 only a sender's domain that nobody can resolve is asked to try again.
+
+Postmaster's mail is judged by the first step alone (RFC 5321 4.5.1): whoever is shut
+out by another must have somebody to tell, and what that is nobody has read yet. Who
+does not keep to the protocol is no mail server, and has no message to bring.
 """
 
 from __future__ import annotations
@@ -74,6 +78,7 @@ GREYLISTED = Verdict(
 # 127.0.0.1 to who asks too often. No entry has such a code (RFC 5782 2.1).
 _ERRORS = "127.255.255."
 _NO_ENTRY = "127.0.0.1"
+_POSTMASTER = "postmaster"
 _LABEL = r"[0-9a-z_](?:[0-9a-z_-]{0,61}[0-9a-z_])?"
 # A name of two labels or more whose last is no number (RFC 5321 4.1.2, RFC 1123 2.1).
 _NAME = re.compile(rf"(?:{_LABEL}\.)+(?=[^.]*[a-z]){_LABEL}\.?", re.IGNORECASE)
@@ -116,18 +121,26 @@ def explain(facts: Facts, settings: Exchange) -> tuple[Step, ...]:
 
 def _steps(facts: Facts, settings: Exchange) -> Iterator[Step]:
     refused = ""
+    excused = _for_postmaster(facts)
     for name, wanted, check in _ORDER:
-        if wanted(settings):
+        if not wanted(settings):
+            yield Step(name, "off", "switched off")
+        elif excused and check is not _session:
+            yield Step(name, "skipped", "it is for postmaster")
+        else:
             found = check(facts, settings)
             yield Step(name, found.outcome, found.why, found.verdict)
             if found.verdict is not None:
                 refused = refused or name
-        else:
-            yield Step(name, "off", "switched off")
     if refused:
         yield Step("accept", "skipped", f"refused at {refused}")
     else:
         yield Step("accept", "passed", "nothing stands against it")
+
+
+def _for_postmaster(facts: Facts) -> bool:
+    """Tell whether the recipient is the one name that every domain has, in any case."""
+    return facts.recipient.rpartition("@")[0].lower() == _POSTMASTER
 
 
 def _refused(verdict: Verdict, why: str) -> _Finding:

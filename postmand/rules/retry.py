@@ -15,6 +15,10 @@ from attrs import evolve, field, frozen
 from postmand.config import Relay
 from postmand.internet import Leg, Reply, Report
 
+# A gateway remembers for an hour what became of a message (RFC 5321 gives no way to
+# ask); half as much again by chance still is within it.
+_ASKED_AGAIN = 1_800
+
 # More doublings than reach the longest gap from any shortest one.
 _DOUBLINGS = 32
 
@@ -68,7 +72,8 @@ def judge(
     A recipient that is not answered for, or doubtfully, is tried again: the far end
     that has a message twice is better than none that has it (RFC 5321 6.1). The last
     try is made at `leg.until`; what is not taken then has failed, with the reply it got
-    or with one of the constants above.
+    or with one of the constants above. After a doubtful try the next comes while the
+    gateway still knows what became of this one, and answers instead of sending twice.
     """
     reached = bool(report.replies) or report.doubtful
     over = now >= leg.until
@@ -89,5 +94,7 @@ def judge(
     if not again:
         return Settlement(None, now, failures, delivered)
     pause = gap(leg.attempts, rules, random) if reached else away_gap(rules, random)
+    if report.doubtful:
+        pause = min(pause, _about(_ASKED_AGAIN, random))
     left = evolve(leg, recipients=tuple(again), attempts=leg.attempts + reached)
     return Settlement(left, min(now + pause, leg.until), failures, delivered)

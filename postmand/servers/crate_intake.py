@@ -20,11 +20,15 @@ NO_SPACE = Verdict(
 class CrateIntake:
     """Takes the `octets` that follow a BDAT.
 
-    `no_space` tells that the disk did not take all: the rest goes by unkept.
+    `live` is whether its caller waits for the answer; `no_space` tells that the disk
+    did not take all: the rest goes by unkept.
     """
 
-    def __init__(self, spool: Spool, octets: int, limits: Limits) -> None:
+    def __init__(
+        self, spool: Spool, octets: int, limits: Limits, *, live: bool = False
+    ) -> None:
         self.spool = spool
+        self.live = live
         self.no_space = False
         self._left = octets
         self._came = 0

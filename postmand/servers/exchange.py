@@ -8,26 +8,25 @@ knows. A caller's address serves those rules; it is never written and never logg
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from postmand.inbound import IHost
 from postmand.message.address import Address
 from postmand.queue.spool import Spool
 from postmand.rules.facts import Facts, Session
 from postmand.rules.inbound import BARE_NEWLINE, EARLY_TALKER, PIPELINED_EARLY, judge
-from postmand.rules.peers import peer_key
 from postmand.rules.verdict import Verdict
 from postmand.servers.dialogue import Running
-from postmand.servers.factory import DialogueFactory
-from postmand.servers.reception import Origin, Reception, link_is_away, verdict_of
+from postmand.servers.factory import PublicFactory
+from postmand.servers.reception import Origin, Reception
+from postmand.servers.recipients import TOO_MANY_QUESTIONS, Recipients
 from postmand.servers.smtp import BAD_ADDRESS, ESMTP, Transaction
 from postmand.servers.starttls import ServerTls, UnderTls
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from postmand.config import Exchange, Limits, Node
     from postmand.counts import Counts
@@ -42,8 +41,8 @@ NO_SENDER_DOMAIN = Verdict(
     "no-sender-domain", 553, "5.1.8", "The sender's address needs a domain of its own"
 )
 
-# Nothing may be sent behind these before they are answered (RFC 5321 4.1.1.1 and
-# 4.1.1.4, RFC 2920 3.1). NOOP and QUIT, too, but nobody gains by a wrong one.
+# Nothing may be sent behind these before they are answered (RFC 5321 4.1.1.1, 4.1.1.4;
+# RFC 2920 3.1). NOOP and QUIT, too, but nobody gains by a wrong one.
 _END_OF_GROUP = (b"EHLO", b"HELO", b"DATA")
 # Where these are in a message, its sender and we may not agree where it ended; so what
 # comes behind it is not listened to. CR CR LF . CR LF is an end for us.
@@ -83,6 +82,9 @@ class Entrance:
     host: IHost
     reception: Reception
     tls: ServerTls | None = None
+    recipients: Recipients = field(
+        default=Factory(lambda self: Recipients(self.host, self.settings), True)
+    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,6 +134,7 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
         self._bare = self._pipelined = False
         self._inquiry: Inquiry | None = None
         self._chatter = 0
+        self._named = False
 
     # The first words (RFC 5321 3.1).
 
@@ -250,6 +253,8 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
                 return NO_SENDER_DOMAIN
             if sender.domain == self._entrance.mail_domain:
                 return OUR_SENDER
+        if not self._entrance.recipients.may_begin(self._peer, self.reactor.seconds()):
+            return TOO_MANY_QUESTIONS
         self._inquiry = self._entrance.evidence.begin(
             self._peer, self._session(), _envelope(sender)
         )
@@ -278,19 +283,22 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
         if local is None or transaction is None or inquiry is None:
             return RELAYING_DENIED
         mailbox = bytes(Address(local, self._entrance.mail_domain))
-        verdict = await self._by_the_rules(inquiry, mailbox)
-        if verdict is not None:
-            return verdict
-        sender = _envelope(transaction.sender)
-        reply = await self._entrance.host.recipient(sender, mailbox, size)
-        if link_is_away(reply) and self._entrance.settings.inbound == "seal":
+        if mailbox in transaction.recipients:
+            # Asked once: the host's patience for questions is everybody's.
             return mailbox
-        return verdict_of(reply) or mailbox
+        verdict = await self._by_the_rules(inquiry, mailbox)
+        if verdict is None:
+            sender, now = _envelope(transaction.sender), self.reactor.seconds()
+            verdict = await self._entrance.recipients.verdict(
+                self._peer, sender, mailbox, size, now
+            )
+        return verdict or mailbox
 
     async def _by_the_rules(self, inquiry: Inquiry, mailbox: bytes) -> Verdict | None:
         """Judge the facts, and then, if nothing stands against it, by the greylist."""
         settings = self._entrance.settings
-        facts = await inquiry.facts()
+        to = mailbox.decode("utf-8", "backslashreplace")
+        facts = evolve(await inquiry.facts(), recipient=to)
         verdict = judge(facts, settings)
         if verdict is None and settings.greylist:
             word = await inquiry.greylist(mailbox)
@@ -310,9 +318,12 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
     def welcome(self, accepted: bytes) -> str:  # noqa: ARG002 - all are alike
         """Let a caller stay that has named somebody: until its next step, no longer.
 
-        It is never admitted for good: a chat that comes to nothing holds no place.
+        It is never admitted for good, and a message has this once: a chat of RCPT and
+        RSET that comes to nothing holds no place.
         """
-        self.patience(self.limits.command_seconds)
+        if not self._named:
+            self._named = True
+            self.patience(self.limits.command_seconds)
         return "Ok"
 
     async def accept(
@@ -327,6 +338,7 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
         finally:
             self.dropped()
             self._chatter = 0
+            self._named = False
 
     def dropped(self) -> None:
         """End what is being asked about the transaction."""
@@ -335,7 +347,7 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
             inquiry.end()
 
 
-class ExchangeFactory(DialogueFactory):
+class ExchangeFactory(PublicFactory):
     """Makes the sessions of one exchange.
 
     `connections` at once, of one peer `connections_per_peer`: an IPv6 peer has a whole
@@ -360,25 +372,13 @@ class ExchangeFactory(DialogueFactory):
                 connections_per_peer=min(
                     connections_per_peer, limits.connections_per_peer
                 ),
-            )
+            ),
+            counts,
         )
         self._entrance = entrance
         self._reactor = reactor
         self._new_spool = new_spool
         self._counts = counts
-
-    def key(self, address: IAddress | None) -> str:
-        """Return the network that one peer can choose its addresses from."""
-        host = peer_key(address).partition("%")[0]
-        try:
-            one = ip_address(host)
-        except ValueError:
-            return host
-        if isinstance(one, IPv6Address):
-            if one.ipv4_mapped is not None:
-                return str(one.ipv4_mapped)
-            return str(ip_network((one, 64), strict=False))
-        return host
 
     def session(self, peer: str) -> ExchangeServer:  # noqa: ARG002 - it asks the wire
         """Make a session."""

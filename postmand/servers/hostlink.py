@@ -2,7 +2,8 @@
 
 ESMTP as far as it fits: MAIL and RCPT ask whether mail would be taken, and no DATA
 follows. `BDAT octets LAST` (RFC 3030) hands over a crate, whose envelope is sealed
-within, so that it needs no transaction. Who a gateway is, its key alone tells.
+within, so that it needs no transaction. `LIVE` behind it (XLIVE) says that whoever
+brought it to the gateway waits for the answer. Who a gateway is, its key alone tells.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IHandshakeListener
 from zope.interface import implementer
 
+from postmand.internet import Reply
 from postmand.link import Admitting, pin_shown
 from postmand.rules.verdict import Verdict
 from postmand.servers.crate_intake import NO_SPACE, CrateIntake
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from postmand.config import Gateway, Inbound, Limits
     from postmand.counts import Counts
     from postmand.inbound import Crate, IOffice
-    from postmand.internet import Reply
     from postmand.message.address import Address
     from postmand.queue.spool import Spool
 
@@ -46,6 +47,11 @@ _OPEN = 4
 # A large crate is taken in large pieces: each costs a turn of the reactor.
 _READ = 262_144
 _DIGITS = 20
+# What follows the octets; an older gateway knows the first alone.
+_LIVE = b"LAST LIVE"
+_LAST = b"LAST", _LIVE
+# The reason of what the office refuses: counted there.
+_OFFICE = "office"
 
 _QUESTIONS = Verdict(
     "gateway-questions", 451, "4.7.1", "Too many questions this hour; try again later"
@@ -121,13 +127,13 @@ class HostSession(ESMTP["Address"]):
             self.refuse(_CROWDED)
             self.close()
         else:
-            neighbour.sessions.append(self)
+            self._house.neighbours.enter(neighbour, self)
 
     def gone(self) -> None:
         """Forget a crate whose end never came."""
         super().gone()
-        if self.neighbour is not None and self in self.neighbour.sessions:
-            self.neighbour.sessions.remove(self)
+        if self.neighbour is not None:
+            self._house.neighbours.leave(self.neighbour, self)
         crate, self._crate = self._crate, None
         if crate is not None:
             crate.close()
@@ -143,7 +149,7 @@ class HostSession(ESMTP["Address"]):
 
     def extensions(self) -> list[bytes]:
         """Return what else EHLO announces (RFC 3030)."""
-        return [b"CHUNKING", b"BINARYMIME"]
+        return [b"CHUNKING", b"XLIVE", b"BINARYMIME"]
 
     def sender_verdict(self, sender: Address | None) -> Verdict | None:  # noqa: ARG002
         """Let any sender pass: it was judged where it came in."""
@@ -153,14 +159,22 @@ class HostSession(ESMTP["Address"]):
         """Have the office judge a recipient, while there are questions left."""
         if self.neighbour is None:
             return _QUESTIONS
-        if not self.neighbour.questions.take(1, self.reactor.seconds()):
+        if not self.neighbour.may_ask(1, self.reactor.seconds()):
             return _QUESTIONS
         reply = await self._house.office.recipient(
             self.neighbour.number, bytes(address), size
         )
         if reply.delivered:
             return address
-        return Verdict("recipient", reply.code, reply.enhanced, reply.text)
+        return Verdict(_OFFICE, reply.code, reply.enhanced, reply.text)
+
+    def refuse(self, verdict: Verdict) -> None:
+        """Speak a refusal; what the office says it has counted, by its own reason."""
+        if verdict.reason == _OFFICE:
+            self.reply(verdict.code, verdict.enhanced, verdict.text)
+            self.refused()
+        else:
+            super().refuse(verdict)
 
     def refused(self) -> None:
         """Let a gateway be refused as often as its caps let it ask."""
@@ -179,7 +193,8 @@ class HostSession(ESMTP["Address"]):
 
     def _bdat(self, argument: bytes) -> Answer:
         octets, _, last = argument.upper().partition(b" ")
-        if not octets.isdigit() or len(octets) > _DIGITS or last.strip() != b"LAST":
+        word = b" ".join(last.split())
+        if not octets.isdigit() or len(octets) > _DIGITS or word not in _LAST:
             # Where the chunk ends nobody knows: none of it must become a command.
             self.protest(501, "5.5.4", "Write it as BDAT octets LAST")
             self.close()
@@ -190,10 +205,10 @@ class HostSession(ESMTP["Address"]):
             self.refuse(TOO_LARGE)
             self.close()
         else:
-            return self._begin(int(octets))
+            return self._begin(int(octets), live=word == _LIVE)
         return None
 
-    def _begin(self, octets: int) -> Answer:
+    def _begin(self, octets: int, *, live: bool) -> Answer:
         """Take a crate, or say at once that it will not be taken, and drain it."""
         self.reset()
         if not self._may_bring(octets):
@@ -201,7 +216,7 @@ class HostSession(ESMTP["Address"]):
             self._drained = octets
             self.raw = self._drain if octets else None
             return None
-        crate = CrateIntake(self._new_spool(), octets, self.limits)
+        crate = CrateIntake(self._new_spool(), octets, self.limits, live=live)
         if not octets:
             return self._arrived(crate)
         self._crate = crate
@@ -211,12 +226,9 @@ class HostSession(ESMTP["Address"]):
         return None
 
     def _may_bring(self, octets: int) -> bool:
-        now = self.reactor.seconds()
         neighbour = self.neighbour
-        return (
-            neighbour is not None
-            and neighbour.crates.take(1, now)
-            and neighbour.octets.take(octets, now)
+        return neighbour is not None and neighbour.may_bring(
+            octets, self.reactor.seconds()
         )
 
     def _drain(self, data: bytes) -> bytes:
@@ -249,7 +261,7 @@ class HostSession(ESMTP["Address"]):
             if crate.no_space or neighbour is None:
                 answer: Reply | Verdict = NO_SPACE
             else:
-                answer = await self._house.take(neighbour, crate.spool)
+                answer = await self._house.take(neighbour, crate.spool, live=crate.live)
         finally:
             crate.close()
         if isinstance(answer, Verdict):
@@ -268,7 +280,7 @@ class HostLink(DialogueFactory):
     is spoken from the first octet, and who has no pin stays outside; where no gateway
     has one there is no TLS, and whoever connects is the first. `open_sealed` blocks,
     and is called by way of `in_thread`; `retired` tells of a pin that was shut out,
-    and is asked every few seconds at most.
+    and is asked often (see Neighbours).
     """
 
     def __init__(
@@ -302,7 +314,7 @@ class HostLink(DialogueFactory):
         self._in_thread = in_thread
         self._doubles = Doubles(reactor.seconds)
         self._opening = DeferredSemaphore(_OPEN)
-        self.neighbours = Neighbours(gateways, inbound, reactor.seconds, retired)
+        self.neighbours = Neighbours(gateways, inbound, reactor, retired)
 
     def listening(self) -> IProtocolFactory:
         """Return what listens: this, within TLS where a gateway has a pin."""
@@ -315,11 +327,9 @@ class HostLink(DialogueFactory):
         """Make a session."""
         return HostSession(self, self.neighbours.open_door)
 
-    def shut_out(self, pin: str) -> None:
-        """Let the gateway with this key in no more; its connections are cut."""
-        self.neighbours.shut_out(pin)
-
-    async def take(self, neighbour: Neighbour, spool: Spool) -> Reply | Verdict:
+    async def take(
+        self, neighbour: Neighbour, spool: Spool, *, live: bool
+    ) -> Reply | Verdict:
         """Open a crate and give it to the office, once."""
         await self._opening.acquire()
         try:
@@ -334,7 +344,19 @@ class HostLink(DialogueFactory):
             ident, crate = opened
             return await self._doubles.once(
                 (neighbour.number, ident),
-                lambda: self.office.accept(neighbour.number, crate),
+                lambda: self._accepted(neighbour, crate, live=live),
             )
         finally:
             self._opening.release()
+
+    async def _accepted(
+        self, neighbour: Neighbour, crate: Crate, *, live: bool
+    ) -> Reply:
+        """Give a crate to the office, while there are questions left for it.
+
+        Each recipient is one, too: else reports would tell who is a member.
+        """
+        if not neighbour.may_ask(len(crate.recipients), self.reactor.seconds()):
+            self.counts.count("refused", _QUESTIONS.reason)
+            return Reply(_QUESTIONS.code, _QUESTIONS.enhanced, _QUESTIONS.text)
+        return await self.office.accept(neighbour.number, crate, live=live)

@@ -13,17 +13,22 @@ from postmand.rules.cap import Cap
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
     from postmand.config import Gateway, Inbound
     from postmand.servers.dialogue import Dialogue
 
 _HOUR = 3_600.0
-# Whether a gateway was shut out by another process is looked up this often, in seconds.
-_LOOK = 10.0
+# While sessions are open, who was shut out meanwhile is looked up this often: seconds.
+_LOOK = 1.0
 
 
 @define(eq=False)
 class Neighbour:
-    """A gateway: its number in the configuration, its caps, and its open sessions."""
+    """A gateway: its number in the configuration, its caps, and its open sessions.
+
+    Here and nowhere else is counted what it brings and asks, over all its sessions.
+    """
 
     number: int
     pin: str
@@ -31,14 +36,22 @@ class Neighbour:
     crates: Cap
     octets: Cap
     sessions: list[Dialogue] = field(factory=list)
-    looked: float = float("-inf")
+
+    def may_ask(self, recipients: int, now: float) -> bool:
+        """Tell whether it may ask for so many more this hour; then they are counted."""
+        return self.questions.take(recipients, now)
+
+    def may_bring(self, octets: int, now: float) -> bool:
+        """Tell whether it may bring a crate of this size; then it is counted."""
+        return self.crates.take(1, now) and self.octets.take(octets, now)
 
 
 class Neighbours:
     """All gateways, numbered from 1.
 
-    `retired` tells of a pin whether it was shut out, and is asked every few seconds at
-    most. `open_door` is who comes in without a key, where nobody has one.
+    `retired` tells of a pin whether it was shut out. It is asked at every handshake and
+    every command, and each second while sessions are open: it has to be quick.
+    `open_door` is who comes in without a key, where nobody has one.
     """
 
     log = Logger()
@@ -47,12 +60,12 @@ class Neighbours:
         self,
         gateways: Sequence[Gateway],
         inbound: Inbound,
-        seconds: Callable[[], float],
+        reactor: IReactorTime,
         retired: Callable[[str], bool],
     ) -> None:
-        self._seconds = seconds
+        self._reactor = reactor
         self._retired = retired
-        self._out: set[str] = set()
+        self._looking: IDelayedCall | None = None
         all_of_them = [
             Neighbour(
                 number,
@@ -76,23 +89,34 @@ class Neighbours:
         return neighbour is not None and self.admits(neighbour)
 
     def admits(self, neighbour: Neighbour) -> bool:
-        """Tell whether a gateway may stay; one that was shut out has no sessions."""
-        now = self._seconds()
-        if neighbour.pin and now - neighbour.looked >= _LOOK:
-            try:
-                gone = self._retired(neighbour.pin)
-            except Exception as error:
-                # Who is not known to be welcome is not: until it can be told again.
-                log_fault(self.log, "who was shut out can not be told", error)
-                return False
-            neighbour.looked = now
-            if gone:
-                self.shut_out(neighbour.pin)
-        return neighbour.pin not in self._out
+        """Tell whether a gateway may stay. Never raises."""
+        if not neighbour.pin:
+            return True
+        try:
+            return not self._retired(neighbour.pin)
+        except Exception as error:
+            # Who is not known to be welcome is not: until it can be told again.
+            log_fault(self.log, "who was shut out can not be told", error)
+            return False
 
-    def shut_out(self, pin: str) -> None:
-        """Let the gateway with this key in no more; its connections are cut."""
-        self._out.add(pin)
-        neighbour = self._pinned.get(pin)
-        for session in list(neighbour.sessions if neighbour else ()):
-            session.close(abort=True)
+    def enter(self, neighbour: Neighbour, session: Dialogue) -> None:
+        """Note a session: it is cut soon after its gateway was shut out."""
+        neighbour.sessions.append(session)
+        if neighbour.pin and self._looking is None:
+            self._looking = self._reactor.callLater(_LOOK, self._look)
+
+    def leave(self, neighbour: Neighbour, session: Dialogue) -> None:
+        """Note the end of a session; of one that never entered nothing is known."""
+        if session in neighbour.sessions:
+            neighbour.sessions.remove(session)
+        looking = self._looking
+        if looking is not None and not any(n.sessions for n in self._pinned.values()):
+            self._looking = None
+            looking.cancel()
+
+    def _look(self) -> None:
+        self._looking = self._reactor.callLater(_LOOK, self._look)
+        for neighbour in self._pinned.values():
+            if neighbour.sessions and not self.admits(neighbour):
+                for session in list(neighbour.sessions):
+                    session.close(abort=True)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import Deferred
 
 from postmand.inbound import Crate, IHost
 from postmand.interfaces import StoreBusyError
@@ -22,7 +22,6 @@ from postmand.rules.verdict import Verdict
 from postmand.servers.traces import Letter, letter
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
 LOOP = Verdict(
@@ -43,9 +42,9 @@ NOT_NOW = Verdict(
 # What the link says for itself (RFC 3463 X.4): there is none, or nobody answers.
 _LINK_AWAY = ("4.4.1", "4.4.2")
 _LINK_BUSY = "4.3.2"
-# More than this and the sender's patience would be spent on the link (RFC 5321
-# 4.5.3.2.6 gives the answer ten minutes): it goes to the disk, and from there.
-_PROMPT_OCTETS = 1_048_576
+# What a tunnel of 20 KB a second does not take well within `hand_over_seconds` goes to
+# the disk, and from there: given up half way, it would go over the link twice.
+_PROMPT_OCTETS = 262_144
 # The message, its parts, and what its signatures are checked with.
 _READING = 4
 _LONGEST_TEXT = 200
@@ -159,28 +158,33 @@ class Reception:
         """Hand over or keep: what is small is given to the host, whose word counts."""
         if len(sealed) > _PROMPT_OCTETS and await self._kept(sealed):
             return None
-        reply = await self._handed(sealed)
-        if reply is not None and not _is_the_links(reply):
-            return verdict_of(reply)
-        if await self._kept(sealed):
-            return None
-        return NOT_NOW if reply is None else verdict_of(reply)
-
-    async def _handed(self, sealed: bytes) -> Reply | None:
-        """Return the host's word; None where it did not come in time.
-
-        Then the host may have the crate all the same: it knows it by the id within.
-        """
         giving = self._host.hand_over(sealed)
-        late = self._reactor.callLater(self._settings.hand_over_seconds, giving.cancel)
-        try:
-            reply: Reply = await giving
-        except CancelledError:
+        if not await self._answered(giving) and await self._kept(sealed):
+            # The host may have it all the same: it knows it by the id within.
+            giving.addErrback(lambda _: None)
+            giving.cancel()
             return None
-        finally:
-            if late.active():
-                late.cancel()
-        return reply
+        # Where it can not be kept a caller that comes again would bring it twice.
+        reply = await giving
+        if _is_the_links(reply) and await self._kept(sealed):
+            return None
+        return verdict_of(reply)
+
+    async def _answered(self, giving: Deferred[Reply]) -> bool:
+        """Wait for the host's word, but not for long; tell whether it has come."""
+        waiting: Deferred[None] = Deferred()
+
+        def go_on(word: Any = None) -> Any:
+            if not waiting.called:
+                waiting.callback(None)
+            return word
+
+        late = self._reactor.callLater(self._settings.hand_over_seconds, go_on)
+        giving.addBoth(go_on)
+        await waiting
+        if late.active():
+            late.cancel()
+        return giving.called
 
     async def _kept(self, sealed: bytes) -> bool:
         if self._keep is None:

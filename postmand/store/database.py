@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ClauseElement, Engine, create_engine, event
+from sqlalchemy import ClauseElement, Connection, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
@@ -180,3 +180,10 @@ def busy_named() -> Iterator[None]:
         if busy is None:
             raise
         raise busy from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads; StoreBusyError for what may pass."""
+    with busy_named(), engine.execution_options(reads=True).begin() as connection:
+        yield connection

@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import field, frozen
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
-from postmand.store.database import busy_named, connect, make_engine, prepare
+from postmand.store.database import busy_named, connect, make_engine, prepare, reading
 from postmand.store.nodekey import Ask, NodeKey, NodeKeyError, NoNodeKeyError, load
 from postmand.store.schema import node_keys
 from postmand.store.seal import SealError
@@ -100,28 +100,21 @@ class NodeKeys:
 
     def get(self, name: str) -> bytes | None:
         """Return a secret, None if there is none; SealError if it does not open."""
-        with self._reading() as reading:
-            sealed = _sealed(reading, name)
+        with reading(self._engine) as connection:
+            sealed = _sealed(connection, name)
         return None if sealed is None else self.key.open(sealed, _bound(name))
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the secrets, in order."""
-        with self._reading() as reading:
-            rows = reading.execute(select(node_keys.c.name).order_by(node_keys.c.name))
+        with reading(self._engine) as connection:
+            names = select(node_keys.c.name).order_by(node_keys.c.name)
+            rows = connection.execute(names)
             return tuple(name for (name,) in rows if name != _CHECK)
 
     def _put(self, connection: Connection, name: str, plain: bytes) -> None:
         connection.execute(delete(node_keys).where(node_keys.c.name == name))
         sealed = self.key.seal(plain, _bound(name))
         connection.execute(insert(node_keys).values(name=name, sealed=sealed))
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with (
-            busy_named(),
-            self._engine.execution_options(reads=True).begin() as reading,
-        ):
-            yield reading
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -25,7 +25,7 @@ from postmand.rules.names import check_display_name, check_name
 from postmand.store import closed_names
 from postmand.store.admission import Payment, check_free, spend
 from postmand.store.bodies import Bodies
-from postmand.store.database import busy_named
+from postmand.store.database import busy_named, reading
 from postmand.store.passwords import (
     RECOVERY_COST,
     Cost,
@@ -107,9 +107,9 @@ class Registry:
         check_name(name)
         check_display_name(display_name)
         check_password(password)
-        with self._reading() as reading:
+        with reading(self._engine) as connection:
             # What is refused anyway costs no Argon2id; it is looked at again below.
-            check_free(reading, name, day, payment, reopen=reopen)
+            check_free(connection, name, day, payment, reopen=reopen)
         account = secrets.randbits(63)
         public_key, secret_key = bindings.crypto_box_keypair()
         code, recovery = _by_new_code(account, secret_key)
@@ -135,18 +135,18 @@ class Registry:
 
     def is_closed(self, name: str, day: int) -> bool:
         """Tell whether the name of an account that is gone is closed on that day."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return closed_names.is_closed(connection, name, day)
 
     def accounts(self) -> Sequence[Account]:
         """Return all accounts, by name."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(_SHOWN.order_by(accounts.c.name))
             return [_account(row) for row in rows]
 
     def show(self, name: str) -> Account:
         """Return one account; raises NoSuchAccountError."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(
                 _SHOWN.where(accounts.c.name == name)
             ).one_or_none()
@@ -284,15 +284,6 @@ class Registry:
         self._bodies.remove(files)
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        """A transaction that only reads; StoreBusyError for what may pass."""
-        with (
-            busy_named(),
-            self._engine.execution_options(reads=True).begin() as reading,
-        ):
-            yield reading
-
-    @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """A transaction that writes; StoreBusyError for what may pass.
 
@@ -316,7 +307,7 @@ class Registry:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _row(self, name: str, at: Visitor | None = None) -> Row[Any]:
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(
                 select(accounts).where(accounts.c.name == name)
             ).one_or_none()

@@ -11,9 +11,15 @@ from typing import Any, Self
 from tests.flow.house import House, Wire
 from tests.flow.program import LOCAL, Program, Section, free_port, toml
 
-# Everything else than a test may wait for: seconds where the Internet has minutes.
+# Everything else than a test may wait for: seconds where the Internet has minutes. And
+# all who bring mail are of one network.
 QUICK: dict[str, dict[str, object]] = {
-    "exchange": {"banner_seconds": 0.1, "greylist_seconds": 1},
+    "exchange": {
+        "banner_seconds": 0.1,
+        "greylist_seconds": 1,
+        "questions_per_network_minute": 10_000,
+        "questions_per_network_hour": 10_000,
+    },
     "exit": {"allowed_networks": ["127.0.0.0/8"], "mta_sts": False},
 }
 

@@ -113,11 +113,12 @@ class Program:
             time.sleep(0.02)
         raise AssertionError(f"the node does not greet on {port}:\n{self.told()}")
 
-    def on_a_clock(self) -> Self:
-        """Have the node started with clocks that `later` moves ahead."""
+    def on_a_clock(self, *, timers: bool = False) -> Self:
+        """Have the node started with clocks, and timers, that `later` moves ahead."""
         self._set_ahead(0.0)
         program = Path(__file__).with_name("ahead.py")
-        self.twistd = [sys.executable, str(program), str(self._ahead)]
+        what = "timers" if timers else "clocks"
+        self.twistd = [sys.executable, str(program), what, str(self._ahead)]
         return self
 
     def later(self, seconds: float) -> float:

@@ -39,8 +39,14 @@ class LinkTests(TestCase):
     def setUp(self) -> None:
         """Start a mail host."""
         self.reactor: Any = reactor
+        self.retired: set[str] = set()
         self.house = HostHouse(
-            reactor, PINNED, identity=HOST, work=deferToThread, most=2 * LARGE
+            reactor,
+            PINNED,
+            identity=HOST,
+            retired=self.retired.__contains__,
+            work=deferToThread,
+            most=2 * LARGE,
         )
         self.addCleanup(self.house.close)
         self.counted: list[str] = []
@@ -123,7 +129,7 @@ class LinkTests(TestCase):
         async def test() -> None:
             host = self.gateway()
             await self.until(lambda: not host.away)
-            self.house.link.shut_out(pin_of(GATEWAY))
+            self.retired.add(pin_of(GATEWAY))
             await self.until(lambda: host.away)
             await self.until(lambda: "host-away" in self.counted)
             self.assertTrue(host.away)

@@ -19,3 +19,9 @@ def home(tmp_path: Path, house: House) -> Home:
     for name in ("jondoe", "alice", "bob"):
         house.collect(name)
     return Home(tmp_path / "home", house)
+
+
+@pytest.fixture(scope="session")
+def crowds_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the crowds of test_biff_flood keep what is theirs."""
+    return tmp_path_factory.mktemp("crowds")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.flow.program import LOCAL
 from tests.peers.irc.delay import SECONDS, delayed
+from tests.peers.irc.evidence import undue
 from tests.peers.irc.filter import filtered, inbound, outbound
 from tests.peers.irc.relay import Relay
 from tests.peers.irc.servers import Network
@@ -133,3 +134,35 @@ def test_delay_fools_who_trusts_whois() -> None:
         relay.stop()
     finally:
         network.stop()
+
+
+_NEWS = b"NOTICE a :You have new mail"
+_HEARD = [
+    (1.0, b":a!u@h JOIN #c a :a"),
+    (2.0, b":b!u@h JOIN #c * :b"),
+    (3.0, b":a!u@h NICK :c"),
+    (3.1, b":b!u@h NICK :a"),
+    (5.0, b":a!u@h NICK :b"),
+    (5.1, b":c!u@h NICK :a"),
+    (7.0, b":irc.test 330 biff a a :is logged in as"),
+    (8.0, b":a!u@h QUIT :gone"),
+]
+
+
+@pytest.mark.parametrize(
+    ("when", "pushed", "due"),
+    [
+        (0.5, True, False),
+        (1.5, True, True),
+        (1.5, False, True),
+        (4.0, True, False),
+        (4.0, False, False),
+        (6.0, True, True),
+        (6.0, False, False),
+        (7.5, False, True),
+        (9.0, True, False),
+    ],
+)
+def test_evidence(when: float, pushed: bool, due: bool) -> None:
+    """A notice is due while its nick is known to be its owner's, and then only."""
+    assert undue([(when, _NEWS)], _HEARD, pushed=pushed) == ([] if due else [b"a"])

@@ -89,6 +89,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         gateways=1,
         postfix=False,
         gateway={"exchange": _SETTINGS},
+        host={"aliases": {"postmaster": "alice"}},
     )
     # Who is asked about senders: it is the Internet's on 127.0.0.1.
     sink = Sink(whole.port, refused=lambda to: to.startswith("nobody@")).start()
@@ -214,6 +215,30 @@ def test_greylist(gateway: Gateway) -> None:
     assert answer(gateway, sender, peer="127.0.9.5").startswith("451 4.7.1")
     other = answer(gateway, sender, "carol@i2pmail.org", peer=peer)
     assert other.startswith("451 4.7.1")
+
+
+# What every step but the first refuses, and the first (RFC 5321 4.5.1).
+TO_POSTMASTER = [
+    ("a@nowhere.good.example", HELO, PEER, "250"),
+    ("a@ten.example", HELO, PEER, "250"),
+    ("nobody@asked.example", HELO, PEER, "250"),
+    (GOOD, HELO, "127.0.1.66", "250"),
+    ("new@grey.test", HELO, "127.0.5.6", "250"),
+    (GOOD, "localhost", PEER, "550 5.7.1"),
+]
+
+
+@pytest.mark.parametrize(("sender", "helo", "peer", "told"), TO_POSTMASTER)
+def test_postmaster(
+    gateway: Gateway, sender: str, helo: str, peer: str, told: str
+) -> None:
+    """Whoever is shut out, and is a mail server, can still tell postmaster."""
+    for to in ("postmaster@i2pmail.org", "Postmaster"):
+        assert answer(gateway, sender, to, helo=helo, peer=peer).startswith(told)
+    refused = answer(gateway, sender, helo=helo, peer=peer)
+    assert not refused.startswith("250")
+    elsewhere = answer(gateway, sender, "postmaster@example.org", helo=helo, peer=peer)
+    assert elsewhere.startswith("550 5.7.1")
 
 
 # Authors whom nobody vouches for but their own domain (step 6, beside the greylist).

@@ -22,6 +22,7 @@ from pathlib import Path
 from attrs import frozen
 
 from tests.flow.house import House, password
+from tests.world.link import WatchedLink
 from tests.world.verifier import Judgement, judged
 from tests.world.whole import Whole
 
@@ -40,10 +41,11 @@ class Step:
 class Demo:
     """One mail each way between alice and bob, and what was seen on the way."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, whole: Whole, link: WatchedLink) -> None:
         assert whole.postfix
         self._whole, self._postfix = whole, whole.postfix
         self._house: House = whole.house
+        self._link = link
 
     # Out.
 
@@ -51,6 +53,7 @@ class Demo:
         """Send a mail to the Internet; return the ten steps, and what arrived."""
         house = self._house
         before = house.quota("alice")
+        self._link.mark()
         with smtplib.SMTP("127.0.0.1", house.smtp_port, "client", _PATIENCE) as session:
             banner = session.ehlo("client")[0]
             stranger = _said(session.docmd("MAIL", "FROM:<alice@mail.i2p>"))
@@ -67,7 +70,7 @@ class Demo:
         after = house.quota("alice")
         assert before != after or left
         hop = _line(text, r"Received: from mx\d\.i2pmail\.org .*(?:\n\s.*)*?")
-        link = self._whole.gateways
+        carrier = _number(text, r"by mx(\d)\.i2pmail\.org")
         steps = [
             Step("the user connects to the mail host", f"EHLO: {banner}"),
             Step(
@@ -86,13 +89,11 @@ class Demo:
                 ),
             ),
             Step(
-                "it goes to the gateway, by the link alone",
+                "the mail host connects to the gateway, and relays it there",
                 _both(
-                    _line(house.config.read_text(), r"endpoint = .*"),
+                    *self._link.out(carrier, len(_LETTER), _WORDS),
                     _line(text, r" by mx\d\.i2pmail\.org \(I2pMailer\).*"),
-                )
-                if len(link) == 2
-                else "",
+                ),
             ),
             Step(
                 "the gateway adds one neutral line, and nothing else",
@@ -117,6 +118,7 @@ class Demo:
     def back(self, first: Message) -> list[Step]:
         """Answer what arrived; return the eight steps."""
         seen = len(self._postfix.told())
+        self._link.mark()
         known = first["Message-ID"]
         self._postfix.send(BOB, ["alice@i2pmail.org"], _ANSWER % (known, known))
         refusal = self._refused()
@@ -125,6 +127,7 @@ class Demo:
         told = self._postfix.told()[seen:]
         own = re.escape(known.replace("@i2pmail.org", "@mail.i2p"))
         gateway = _line(text, r"Authentication-Results: mx\d\.i2pmail\.org; spf=pass.*")
+        forwarder = _number(text, r"Results: mx(\d)\.")
         return [
             Step(
                 "the sender's relay takes the mail", _line(told, r".*smtpd.*client=.*")
@@ -151,8 +154,11 @@ class Demo:
                 _line(text, r"To: .*alice@mail\.i2p.*"),
             ),
             Step(
-                "the gateway hands it to the mail host by the link",
-                _line(told, r".*status=sent \(250 2\.0\.0.*"),
+                "the gateway connects to the mail host, and forwards it",
+                _both(
+                    *self._link.back(forwarder, len(_ANSWER % ("", "")), _WORDS),
+                    _line(told, r".*status=sent \(250 2\.0\.0.*"),
+                ),
             ),
             Step(
                 "the mail host sanitises it once more",
@@ -183,7 +189,8 @@ class Demo:
         while time.monotonic() < until:
             if found := self._house.collect("alice"):
                 return found[0]
-            time.sleep(0.1)
+            time.sleep(1)
+            self._postfix.flush()
         return b""
 
     def _sealed(self) -> str:
@@ -193,8 +200,7 @@ class Demo:
             for path in one.state.rglob("*")
             if path.is_file()
         ]
-        words = (b"alice", b"bob@", b"A letter")
-        found = any(word in data for data in files for word in words)
+        found = any(word in data for data in files for word in _WORDS)
         return "" if found else f"in {len(files)} files of the gateways: no trace of it"
 
 
@@ -203,6 +209,7 @@ _LETTER = (
     b"X-Mailer: Swiftmail 1.2 (marys-laptop)\r\nX-Originating-IP: 10.77.66.55\r\n"
     b"Date: Mon, 05 Oct 2026 06:07:08 -0430\r\n\r\nNobody knows where I am.\r\n"
 )
+_WORDS = (b"alice", b"bob@", b"A letter", b"Nobody knows")
 _TRACES = (b"marys-laptop", b"10.77.66.55", b"-0430", b"X-Mailer", b"mail.i2p")
 
 
@@ -235,6 +242,12 @@ def _both(*proofs: str) -> str:
     return "\n".join(proofs) if all(proofs) else ""
 
 
+def _number(text: str, pattern: str) -> int:
+    """Return the number in the first place that fits, 1 where none does."""
+    found = re.search(pattern, text)
+    return int(found[1]) if found else 1
+
+
 def _line(text: str, pattern: str) -> str:
     found = re.search(f"^{pattern}$", text, re.MULTILINE)
     return found[0] if found else ""
@@ -263,8 +276,9 @@ def main(say: Callable[[str], object] = print) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="demo-") as base:
         say("Starting a mail host, two gateways, nsd, unbound and Postfix ...")
-        with Whole(Path(base)) as whole:
-            demo = Demo(whole)
+        whole = Whole(Path(base))
+        with WatchedLink(whole) as link, whole:
+            demo = Demo(whole, link)
             out, arrived = demo.out()
             back = demo.back(arrived)
     for line in (*shown("To the Internet", out), *shown("And back", back)):

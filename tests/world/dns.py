@@ -79,6 +79,7 @@ forward-zone:
   name: "."
   forward-addr: {address}@{authority}
 """
+_OTHER_ADDRESS = ("11.0.0.66", "11.0.0.67")
 # unbound's own, which a world may want to fill.
 _BUILT_IN = ("127.in-addr.arpa.", "localhost.", "test.", "invalid.", "onion.")
 
@@ -88,7 +89,8 @@ class World:
 
     A zone without NS records at its top gets `ns.world.test`, which is at a public
     address. `signed` zones are signed, and unbound knows their keys; `bogus` ones too,
-    but a record was put into them afterwards: {"bad": A}. All names are absolute with
+    but a record was put into them afterwards: {"bad": A}. `forged` are signed, with one
+    text in them replaced by another afterwards. All names are absolute with
     their last dot left out. To be used in a `with`, or between start() and stop().
     """
 
@@ -99,14 +101,15 @@ class World:
         *,
         signed: Collection[str] = (),
         bogus: Collection[str] = (),
+        forged: Mapping[str, tuple[str, str]] | None = None,
         address: str = ADDRESS,
     ) -> None:
         self.address = address
         self.authority, self.port = _free_ports(address)
         self._home = home
         self._zones = {"": "", "world.test": "ns A 11.0.0.53", **zones}
-        self._signed = {*signed, *bogus}
-        self._bogus = set(bogus)
+        self._forged = {**dict.fromkeys(bogus, _OTHER_ADDRESS), **(forged or {})}
+        self._signed = {*signed, *self._forged}
         self._serial = 1
         self._running: list[subprocess.Popen[bytes]] = []
 
@@ -195,8 +198,9 @@ class World:
         signed = path.with_suffix(".signed")
         self._tool("ldns-signzone", "-f", str(signed), str(path), key)
         text = signed.read_text()
-        if name in self._bogus:
-            text = text.replace("11.0.0.66", "11.0.0.67")
+        if name in self._forged:
+            assert self._forged[name][0] in text
+            text = text.replace(*self._forged[name])
         path.write_text(text)
 
     def _tool(self, program: str, *arguments: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -12,12 +11,17 @@ _T = TypeVar("_T")
 _PATIENCE = 60.0
 
 
-@functools.cache
+_LOOP = asyncio.new_event_loop()
+_THREAD = threading.Thread(target=_LOOP.run_forever, daemon=True, name="irc")
+_BEGINNING = threading.Lock()
+
+
 def loop() -> asyncio.AbstractEventLoop:
     """Return the loop; the first call starts its thread, which ends with the tests."""
-    made = asyncio.new_event_loop()
-    threading.Thread(target=made.run_forever, daemon=True, name="irc").start()
-    return made
+    with _BEGINNING:
+        if _THREAD.ident is None:
+            _THREAD.start()
+    return _LOOP
 
 
 def wait_for(work: Coroutine[Any, Any, _T]) -> _T:

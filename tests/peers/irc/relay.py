@@ -33,7 +33,7 @@ class Relay:
     Throughput has no limit and order is kept. `passages` is asked at each connection
     for the directions to the server and to the client. `said` and `heard` hold the
     lines that went on to the server and to the client, in order, each with the second
-    (monotonic) in which it came in: `latency` before the other side gets it.
+    (monotonic) in which it was at the client: said there, or let go to it.
     """
 
     def __init__(
@@ -90,8 +90,8 @@ class Relay:
         self._links.add(link)
         try:
             await asyncio.gather(
-                self._carry(reader, far[1], to_server, self.said),
-                self._carry(far[0], writer, to_client, self.heard),
+                self._carry(reader, far[1], to_server, said=_Record(self.said)),
+                self._carry(far[0], writer, to_client, heard=_Record(self.heard)),
             )
         finally:
             link.cut()
@@ -102,39 +102,45 @@ class Relay:
         source: asyncio.StreamReader,
         sink: asyncio.StreamWriter,
         passage: Passage,
-        record: list[tuple[float, bytes]],
+        *,
+        said: _Record | None = None,
+        heard: _Record | None = None,
     ) -> None:
         """Carry one direction; its end travels as its octets do."""
-        kept = b""
-        later: list[asyncio.TimerHandle] = []
+        when = 0.0
         with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK):
                 if self._is_dead or not (data := passage(data)):
                     continue
-                *lines, kept = (kept + data).split(b"\n")
-                now = time.monotonic()
-                record.extend((now, line.rstrip(b"\r")) for line in lines)
-                later = [one for one in later if one.when() > loop().time()]
-                later.append(self._send_later(sink, data, later))
+                if said is not None:
+                    said.note(data)
+                # Timers of one moment have no order among themselves: each is later
+                # than the one before it.
+                when = max(loop().time() + self._latency, when + 1e-6)
+                loop().call_at(when, self._send, sink, data, heard)
         await asyncio.sleep(self._latency)
         sink.transport.close()
 
-    def _send_later(
-        self,
-        sink: asyncio.StreamWriter,
-        data: bytes,
-        before: list[asyncio.TimerHandle],
-    ) -> asyncio.TimerHandle:
-        # Timers of one moment have no order among themselves: each is later than the
-        # one before it.
-        when = loop().time() + self._latency
-        if before:
-            when = max(when, before[-1].when() + 1e-6)
-        return loop().call_at(when, self._send, sink, data)
-
-    def _send(self, sink: asyncio.StreamWriter, data: bytes) -> None:
+    def _send(
+        self, sink: asyncio.StreamWriter, data: bytes, record: _Record | None
+    ) -> None:
         if not self._is_dead and not sink.transport.is_closing():
+            if record is not None:
+                record.note(data)
             sink.write(data)
+
+
+class _Record:
+    """Cuts one direction of one connection into lines for a record."""
+
+    def __init__(self, lines: list[tuple[float, bytes]]) -> None:
+        self._lines = lines
+        self._kept = b""
+
+    def note(self, data: bytes) -> None:
+        *lines, self._kept = (self._kept + data).split(b"\n")
+        now = time.monotonic()
+        self._lines.extend((now, line.rstrip(b"\r")) for line in lines)
 
 
 class _Link:

@@ -6,6 +6,7 @@ Each scene has nicks and a mailbox of its own, so that none depends on another.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 from tests.flow.house import password
@@ -39,7 +40,9 @@ def _shows(stage: Stage, user: User, *members: str) -> None:
     mark = user.tell(BOT, ".show")
     for member in members:
         told = stage.hear(user, rb"%s@mail\.i2p" % member.encode(), mark)
-        assert re.search(rb"last changed .*, \d+ bytes", told), told
+        assert re.search(
+            rb"(last changed [\d-]{10}|no mail since .*), \d+ bytes", told
+        ), told
 
 
 def refused(stage: Stage, user: User, words: str) -> None:
@@ -53,14 +56,17 @@ def refused(stage: Stage, user: User, words: str) -> None:
 
 def silent_after_mail(stage: Stage, member: str, *users: User) -> None:
     """See that mail for a member, noticed to others at once, is not to these users."""
+    # What was said before the bot heard who they are now is on its way.
+    stage.pass_on()
     marks = [user.mark() for user in users]
     witness = stage.witness
     mark = witness.mark()
     stage.mail(member, "witness")
     stage.hear(witness, NEWS, mark)
     stage.pass_on()
+    time.sleep(stage.tick)
     for user, since in zip(users, marks, strict=True):
-        assert not stage.from_bot(user, since), user.nick
+        assert not user.heard(NEWS, since), user.nick
 
 
 @scene
@@ -164,12 +170,18 @@ def thief_of_a_notice(stage: Stage) -> None:
     ida, thief = stage.user("ida"), stage.user("thiefi", account=False)
     stage.register(ida, member)
     said, mark = len(stage.relay.said), thief.mark()
-    stage.mail(member, "witness")
     if stage.line == "filtered":
+        stage.mail(member, "witness")
         stage.await_said(rb"^(WHOIS ida|PRIVMSG \S+ :(ACC|STATUS) ida)$", said)
-    ida.say(b"NICK idaaway")
-    ida.round_trip()
-    thief.rename("ida")
+        ida.rename("idaaway")
+        thief.rename("ida")
+    else:
+        # Nothing is asked there. What is on its way when the nick changes hands can
+        # not be called back, so the bot hears of that first.
+        ida.rename("idaaway")
+        thief.rename("ida")
+        stage.pass_on()
+        stage.mail(member, "witness")
     stage.hear(stage.witness, NEWS, mark)
     stage.pass_on()
     stage.pass_on()
@@ -193,13 +205,13 @@ def thief_of_an_answer(stage: Stage) -> None:
     stage.await_said(rb"^(NOTICE|PRIVMSG) jim .*@mail\.i2p", said)
     jim.rename("jimaway")
     thief.rename("jim")
-    known = stage.await_heard(rb"^:jim!\S+ NICK :?jimaway", heard) + stage.lag
+    known = stage.await_heard(rb"(^| ):jim!\S+ NICK :?jimaway", heard)
     stage.pass_on()
     stage.pass_on()
     for when, line in stage.relay.said[said:]:
         if re.match(rb"(NOTICE|PRIVMSG) jim .*@mail\.i2p", line):
             # A scheduling's worth of slack: the record is the relay's, not the bot's.
-            assert when < known + 0.2, line
+            assert when < known + 0.3, line
 
 
 @scene
@@ -242,12 +254,13 @@ def away_and_back(stage: Stage) -> None:
     mia.join()
     stage.hear(mia, NEWS, mark)
     mia.quit()
+    stage.pass_on()
     stage.mail(member)
     again = User(stage.network.port, "mia")
     stage.users.append(again)
     again.join()
     stage.pass_on()
-    assert not stage.from_bot(again)
+    assert not again.heard(NEWS)
     again.identify(irc_password("mia"))
     stage.hear(again, NEWS, 0)
     stage.pass_on()

@@ -115,9 +115,12 @@ def bot_killed(stage: Stage) -> None:
     silent_after_mail(stage, stage.member(), quin)
 
 
-@_trouble
+@_everywhere
 def nick_stolen(stage: Stage) -> None:
-    """Who takes the bot's nick while it is away has it no longer than it is."""
+    """Who takes the bot's nick while it is away has it no longer than it is.
+
+    Where the bot can not show whose the nick is, it waits for it under another.
+    """
     watched = stage.watcher.mark()
     stage.relay.cut(closed=True)
     stage.watcher.hear(rb"^:biff!\S+ QUIT", watched)
@@ -125,9 +128,13 @@ def nick_stolen(stage: Stage) -> None:
     thief.rename(BOT)
     mark = stage.watcher.mark()
     stage.relay.open()
+    stage.watcher.hear(rb"^:biff\S* JOIN", mark, seconds=60)
+    if not stage.can_log_in:
+        thief.quit()
     stage.watcher.hear(rb"^:biff\S+ NICK :?biff$|^:biff!\S+ JOIN", mark)
-    rita = stage.user("rita")
-    stage.register(rita, stage.member())
+    if stage.has_services:
+        rita = stage.user("rita")
+        stage.register(rita, stage.member())
     assert not thief.heard(re.escape(stage.bot_password()))
 
 

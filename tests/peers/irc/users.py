@@ -53,7 +53,7 @@ class User(asyncio.Protocol):
         """Return a place in `lines`: what is heard from now on is behind it."""
         return len(self.lines)
 
-    def hear(self, pattern: bytes, since: int = 0, *, seconds: float = 60.0) -> bytes:
+    def hear(self, pattern: bytes, since: int = 0, *, seconds: float = 30.0) -> bytes:
         """Return the first line that the pattern is found in, waiting for it.
 
         An AssertionError says what was heard instead. `since` is a mark.
@@ -132,7 +132,7 @@ class User(asyncio.Protocol):
     def identify(self, password: str, account: str = "") -> Self:
         """Log in, to the own nick or to an account."""
         words = f"IDENTIFY {account} {password}" if account else f"IDENTIFY {password}"
-        return self._ask(words, rb"now (identified|recognized|logged)")
+        return self._ask(words, rb"(now|already) (identified|recognized|logged)")
 
     def group(self, account: str, password: str) -> Self:
         """Add the own nick to those of the account that one is logged in to."""
