@@ -11,7 +11,7 @@ UNIT := $(wildcard tests/test_*.py) tests/dialogues
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo-internet check lint test peers bench anonymity fuzz clean
+.PHONY: help run demo-internet check lint test peers bench anonymity fuzz screenshots clean
 
 help:
 	@echo 'make run        run a mail host on 127.0.0.1 (SMTP 2525, POP3 1110, pages 8025)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench      measure, beside real servers where they are installed'
 	@echo 'make anonymity  what each delay hides: tables, and docs/anonymity.svg (long)'
 	@echo 'make fuzz       at least a million hostile inputs (long)'
+	@echo 'make screenshots  a picture of each page, into build/screenshots'
 	@echo 'make clean      remove what was made, but not ./var'
 
 $(VENV)/.made:
@@ -110,6 +111,9 @@ fuzz: $(VENV)/.dev
 		echo "$$target"; module=$${target%.py}; \
 		$(BIN)/python -m "$$(echo "$$module" | tr / .)"; \
 	done
+
+screenshots: $(VENV)/.dev
+	@$(BIN)/python -m tests.peers.web.screenshots build/screenshots
 
 clean:
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \

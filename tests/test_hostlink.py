@@ -433,7 +433,7 @@ class KeyTests(SynchronousTestCase):
         pair = self.meet(STRANGER)
         self.assertEqual(pair.client.heard, b"")
         self.assertIsNotNone(pair.client.reason)
-        self.assertEqual(self.house.link._open, 0)
+        self.assertEqual(self.house.link._seats._taken, 0)
 
     def test_no_tls(self) -> None:
         """Who speaks in the clear hears nothing that could be read."""

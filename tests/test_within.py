@@ -87,10 +87,10 @@ class AdmissionTest(WithinCase):
         pair.client.transport.write(b"line\r\n")
         pair.run()
         self.assertEqual(pair.client.heard, b"hello\r\nline\r\n")
-        self.assertEqual(self.echo._open, 1)
+        self.assertEqual(self.echo._seats._taken, 1)
         pair.client.transport.loseConnection()
         pair.run()
-        self.assertEqual(self.echo._open, 0)
+        self.assertEqual(self.echo._seats._taken, 0)
 
     def test_stranger(self) -> None:
         """Who shows another key hears nothing, and leaves no session behind."""
@@ -98,7 +98,7 @@ class AdmissionTest(WithinCase):
         pair.run()
         self.assertEqual(pair.client.heard, b"")
         self.assertIsNotNone(pair.client.reason)
-        self.assertEqual(self.echo._open, 0)
+        self.assertEqual(self.echo._seats._taken, 0)
         self.assertFalse(self.echo.made._begun)
 
     def test_too_many(self) -> None:
@@ -145,13 +145,13 @@ class GreetingTest(WithinCase):
         self.assertEqual((session.said, session.open), (b"", False))
         self.assertTrue(session.wire.aborted)
         self.clock.advance(0)
-        self.assertEqual((self.echo._open, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((self.echo._seats._taken, self.clock.getDelayedCalls()), (0, []))
 
     def test_lost_before_the_handshake(self) -> None:
         """Who goes before it leaves no session and no timer behind."""
         session = self.raw()
         session.drop()
-        self.assertEqual((self.echo._open, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((self.echo._seats._taken, self.clock.getDelayedCalls()), (0, []))
 
     def test_silent_after_the_handshake(self) -> None:
         """Who shook hands is told that it was silent for too long."""

@@ -25,7 +25,11 @@ _MAKE = """([resources, bits]) => {
   const made = (resource) => new Promise((fire, fail) => {
     const one = new Worker(miner);
     one.onerror = () => fail("no worker");
-    one.onmessage = ({ data }) => { if (data.stamp) { one.terminate(); fire(data.stamp); } };
+    one.onmessage = ({ data }) => {
+      if (!data.stamp) return;
+      one.terminate();
+      fire(data.stamp);
+    };
     one.postMessage({ bits, resource });
   });
   return resources.reduce(
@@ -119,11 +123,9 @@ def test_progress_and_stop(page: Page) -> None:
 
 
 def test_other_name(page: Page) -> None:
-    """A stamp is for one name: made for another it is forgotten, a pasted one is not."""
-    name, stamp = (
-        page.get_by_label("Name of the account"),
-        page.get_by_label("The stamp", exact=True),
-    )
+    """A stamp is for one name: made for another it is forgotten; pasted it stays."""
+    name = page.get_by_label("Name of the account")
+    stamp = page.get_by_label("The stamp", exact=True)
     name.fill("newcomer")
     _box(page).get_by_role("button").click()
     expect(stamp).to_have_value(_any_stamp("newcomer"))

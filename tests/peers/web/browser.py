@@ -1,4 +1,4 @@
-"""Chromium of Debian, without a head and without a way out, and what it complains of."""
+"""Debian's Chromium, headless and with no way out, and what it complains of."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    StorageState,
     sync_playwright,
 )
 
@@ -118,11 +119,16 @@ class Window:
         scripts: bool = True,
         size: dict[str, int] = DESKTOP,
         scheme: Scheme = "light",
+        cookies: StorageState | None = None,
     ) -> Window:
-        """Open one; `scripts` is whether JavaScript runs in it."""
+        """Open one; `scripts` is whether JavaScript runs in it.
+
+        With the `cookies` of another's `storage_state` it goes on in its session.
+        """
         context = browser.new_context(
             base_url=base,
             java_script_enabled=scripts,
+            storage_state=cookies,
             viewport={"width": size["width"], "height": size["height"]},
             color_scheme=scheme,
             reduced_motion="reduce",

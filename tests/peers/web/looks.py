@@ -17,7 +17,7 @@ _TOO_WIDE = """() => {
   return [...document.body.querySelectorAll("*")]
     .filter((one) => (one.getBoundingClientRect().right > room + 1
       || one.scrollWidth > room) && !one.closest(".wide"))
-    .map((one) => `${one.tagName} ${one.className} ${one.textContent.trim().slice(0, 40)}`)
+    .map((one) => `${one.tagName} ${one.textContent.trim().slice(0, 40)}`)
     .slice(0, 5).concat([`${document.documentElement.scrollWidth} of ${room}`]);
 }"""
 # Words that are cut off in a box which hides what does not fit.
@@ -38,7 +38,7 @@ _FOCUS = """() => {
   };
 }"""
 _STOPS = """() => [...document.querySelectorAll(
-    "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")]
+    "a[href], button, input, select, textarea, summary, [tabindex='0']")]
   .filter((one) => one.checkVisibility() && !one.disabled)
   .filter((one) => one.type !== "radio" || one.checked
     || !document.querySelector(`input[name="${one.name}"]:checked`)).length"""

@@ -58,7 +58,7 @@ class Keyring:
         return self._gpg("--decrypt", told=text)
 
     def close(self) -> None:
-        """End the agent."""
+        """End the daemon that gpg leaves behind."""
         self._run("gpgconf", "--homedir", str(self._home), "--kill", "all")
 
     def _gpg(self, *arguments: str, told: bytes = b"") -> bytes:

@@ -1,4 +1,4 @@
-"""Every page there is, one after the other, with what they show when something is wrong."""
+"""Every page there is, in turn, and what it shows when something is wrong."""
 
 from __future__ import annotations
 
