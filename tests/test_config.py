@@ -595,6 +595,20 @@ def test_biff_takes_what_networks_have() -> None:
             Biff(nick=nick)
 
 
+def test_names_of_the_pages() -> None:
+    """Names and addresses without ports, in the one spelling that is looked for."""
+    for host in ("localhost", "127.0.0.1", "[::1]", "hq.postman.i2p", "a" * 63):
+        assert Web(hosts=(host,)).hosts == (host,)
+    for host in (
+        *("", "HQ.postman.i2p", "localhost:80", "a..b", ".a", "a.", "-a", "a-", "a_b"),
+        *("::1", "[::1", "[::01]", "[]", "[::1]:80", "a/b", "a" * 64, "a." * 127 + "a"),
+    ):
+        with pytest.raises(ValueError, match="hosts"):
+            Web(hosts=(host,))
+    with pytest.raises(ValueError, match="hosts"):
+        Web(hosts=())
+
+
 def test_node_key_is_needed() -> None:
     """By gateways, by biff and by the pages; by nothing else."""
     assert not Config(submission=Submission(), pop3=Pop3()).needs_node_key

@@ -112,6 +112,8 @@ def test_hosts() -> None:
         assert is_ours(host, HOSTS)
     for host in (b"", b":80", b"::1", b"[::2]", b"a@localhost", b"localhost:80x"):
         assert not is_ours(host, HOSTS)
+    for host in (b"localhost..", b".localhost", b"localhost..:80"):
+        assert not is_ours(host, HOSTS)
 
 
 def test_gzip() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote_from_bytes, urlencode
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import fail
 from twisted.trial.unittest import SynchronousTestCase
 
+from postmand.membership import BusyError
 from postmand.web import site
 from tests.web_markup import faults
 from tests.web_world import PASSWORD, Answer, Browser, World, answers
@@ -175,6 +178,47 @@ class ForgeryTest(SynchronousTestCase):
         self.assertEqual(answer.headers["location"], "/login?first=1")
         self.assertTrue(untouched(self.world))
 
+    def test_linked_from_elsewhere(self) -> None:
+        """A page elsewhere that leads here logs nobody out.
+
+        The browser keeps the member's cookie to itself then, and takes what we set.
+        """
+        for path in ("/", "/login", "/account", "/nowhere"):
+            (said,) = self.world.browser().get(path).cookies
+            self.assertTrue(said.startswith("postmand-visit="), said)
+            both = f"{self.member.cookie}; {said.partition(';')[0]}"
+            browser = self.world.browser()
+            browser.cookie = both
+            answer = browser.get("/account")
+            self.assertEqual(answer.status, 200)
+            gone, kept = answer.cookies
+            self.assertTrue(gone.startswith("postmand-visit=; Path=/; Max-Age=0;"))
+            self.assertTrue(kept.startswith("postmand="), kept)
+
+    def test_cookies_of_a_logout(self) -> None:
+        """The member's cookie goes, a stranger's comes."""
+        gone, kept = self.member.post("/logout", at="/account").cookies
+        self.assertTrue(gone.startswith("postmand=; Path=/; Max-Age=0;"), gone)
+        self.assertTrue(kept.startswith("postmand-visit="), kept)
+
+    def test_busy_ends_no_session(self) -> None:
+        """While nobody can look whether a session holds it is not taken away."""
+        membership = self.world.membership
+        with patch.object(membership, "visitor", lambda _: fail(BusyError())):
+            said = [self.member.get(path) for path in ("/", "/account", "/nowhere")]
+        self.assertEqual([(one.status, one.cookies) for one in said], [(503, ())] * 3)
+        self.assertEqual(self.member.get("/account").status, 200)
+
+    def test_strangers_logging_out(self) -> None:
+        """However often they do it, a member's logout is remembered."""
+        cookie = self.member.cookie
+        self.member.post("/logout", at="/account")
+        stranger = self.world.browser()
+        for _ in range(1_100):
+            stranger.post("/logout", at="/login")
+        stranger.cookie = cookie
+        self.assertEqual(stranger.get("/account").status, 303)
+
     def test_cookie_of_an_account_made_anew(self) -> None:
         """A session of one that is gone is no session of another with its name."""
         people = self.world.membership.people
@@ -242,6 +286,21 @@ class MarkupTest(SynchronousTestCase):
                 self.check(answer)
                 self.assertNotIn("planted", str(answer.headers))
                 self.assertNotIn("x", set(answer.headers))
+
+    def test_other_codings(self) -> None:
+        """A body that two programs in a row could read in two ways is not read."""
+        for codings in (
+            *(b"identity", b"chunked\r\nTransfer-Encoding: identity", b"gzip, chunked"),
+            *(b"chunked, chunked", b"chunked\r\nTransfer-Encoding: chunked", b""),
+        ):
+            said = self.world.wire(
+                b"POST /login HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/x-www-form-urlencoded\r\n"
+                b"Transfer-Encoding: " + codings + b"\r\n\r\n"
+                b"0\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
+            self.assertEqual(said.count(b"HTTP/1.1 "), 1, codings)
+            self.assertTrue(said.startswith(b"HTTP/1.1 400 "), codings)
 
     def test_cookies_and_hosts(self) -> None:
         """Nor are they in any answer."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 from typing import Any
+from unittest.mock import patch
 
 from jinja2 import Environment
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from postmand.membership import BusyError, Fact
+from postmand.membership import BusyError, Fact, MembershipError
 from postmand.store.published import wkd_hash
 from tests.web_markup import faults
 from tests.web_world import PASSWORD, MemoryMembership, World
@@ -243,7 +244,7 @@ class SignUpTest(PagesTest):
         """Each is told beside its field; stamp and names stay, passwords never do."""
         for field, values in (
             ("name", {"name": "Al!ce", "stamp": stamp("Al!ce")}),
-            ("name", {"name": "abuse", "stamp": stamp("abuse")}),
+            ("name", {"name": "-ab", "stamp": stamp("-ab")}),
             ("display_name", {"display_name": "x" * 101}),
             ("password", {"password": "short", "again": "short"}),
             ("again", {"again": "something else"}),
@@ -277,6 +278,21 @@ class SignUpTest(PagesTest):
         self.assertNotIn("not to be had", answer.text)
         answer = self.created(self.world.browser())
         self.assertIn("This name is not to be had", answer.text)
+
+    def test_the_operators_own_names(self) -> None:
+        """They are taken, as others are: no page tells of them without a stamp."""
+        asked: list[str] = []
+
+        def sign_up(name: str, *_: str) -> Deferred[str]:
+            asked.append(name)
+            return fail(MembershipError("This name is not to be had.", "name"))
+
+        browser = self.world.browser()
+        told = self.created(browser, name="abuse", stamp="").text
+        self.assertNotIn("operator", told)
+        with patch.object(self.world.membership, "sign_up", sign_up):
+            self.created(browser, name="abuse", stamp=stamp("abuse"))
+        self.assertEqual(asked, ["abuse"])
 
     def test_closed(self) -> None:
         """Where the operator makes accounts the page says so, and makes none."""

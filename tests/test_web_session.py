@@ -90,27 +90,45 @@ def test_tokens() -> None:
 def test_ended() -> None:
     """Ended sessions are known for as long as their cookies could live, in bounds."""
     ended = Ended(100, most=3)
-    ended.add(b"a", NOW)
-    ended.add(b"b", NOW + 60)
-    ended.add(b"c", NOW + 101)
+    ended.add(b"a", 1, NOW)
+    ended.add(b"b", 2, NOW + 60)
+    ended.add(b"c", 3, NOW + 101)
     assert [one in ended for one in (b"a", b"b", b"c")] == [False, True, True]
-    ended.add(b"d", NOW + 102)
-    ended.add(b"e", NOW + 103)
+    ended.add(b"d", 1, NOW + 102)
+    ended.add(b"e", 2, NOW + 103)
     assert [one in ended for one in (b"b", b"c", b"d", b"e")] == [
         *(False, True, True, True)
     ]
 
 
+def test_ended_of_one() -> None:
+    """Who ends sessions without end has his own forgotten, and nobody else's."""
+    ended = Ended(100, most_of_one=2)
+    ended.add(b"mine", 1, NOW)
+    for number in range(9):
+        ended.add(b"%d" % number, 0, NOW)
+    assert b"mine" in ended
+    assert [number for number in range(9) if b"%d" % number in ended] == [7, 8]
+    ended.add(b"8", 0, NOW + 50)
+    assert b"7" in ended
+    ended.add(b"later", 1, NOW + 120)
+    assert [one in ended for one in (b"mine", b"7", b"8")] == [False, False, True]
+
+
 def test_reading_cookies() -> None:
-    """One of our name is read; of two neither is: another program may have set one."""
-    assert cookies.read([b"postmand=abc"]) == "abc"
-    assert cookies.read([b"a=b; postmand=abc;c", b"postmanda=x"]) == "abc"
-    assert cookies.read([]) == cookies.read([b"", b";;=", b"postmand"]) == ""
-    assert cookies.read([b"postmand=abc; postmand=abd"]) == ""
-    assert cookies.read([b"postmand=abc", b"postmand=abd"]) == ""
+    """One of a name is read; of two neither is: another program may have set one."""
+
+    def read(*headers: bytes) -> list[str]:
+        return list(cookies.read(headers).values())
+
+    assert read(b"postmand=abc") == ["abc", ""]
+    assert read(b"a=b; postmand=abc;c", b"postmanda=x") == ["abc", ""]
+    assert read() == read(b"", b";;=", b"postmand") == ["", ""]
+    assert read(b"postmand=abc; postmand-visit=v; postmand=abd") == ["", "v"]
+    assert read(b"postmand-visit=v", b"postmand=abc") == ["abc", "v"]
 
 
 def test_attributes() -> None:
     """No script reads it, no other page sends it, and it goes by itself."""
-    header = cookies.header("abc", 1_800).decode()
+    header = cookies.header(cookies.MEMBER, "abc", 1_800).decode()
     assert header == "postmand=abc; Path=/; Max-Age=1800; HttpOnly; SameSite=Strict"

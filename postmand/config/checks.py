@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import attrs
@@ -20,6 +20,8 @@ _BITS = re.compile(r"[1-9][0-9]?")
 _NICK = re.compile(r"[A-Za-z\[\]\\`_^{|}][A-Za-z0-9\[\]\\`_^{|}-]{0,63}")
 # RFC 2812 1.3.
 _CHANNEL = re.compile(r"[#&+!][^\0-\x20,:\x7f]{1,49}")
+# RFC 1123 2.1.
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IRC_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_/-]*")
 
 # Validators, as attrs calls them; each raises ValueError with the words of the fault.
@@ -224,12 +226,21 @@ def local_endpoints(_: object, attribute: attrs.Attribute[Any], value: Any) -> N
 
 def hosts(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Take the names a browser may ask for: lower case, without a port."""
-    plain = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-    if not value or not all(plain.fullmatch(name) for name in value):
+    if not value or not all(_is_host(name) for name in value):
         raise ValueError(
             f"{attribute.name} must be a list of lower-case names without ports, as in "
             '["localhost", "hq.postman.i2p"]'
         )
+
+
+def _is_host(name: str) -> bool:
+    if name.startswith("["):
+        try:
+            return name == f"[{IPv6Address(name[1:-1])}]"
+        except ValueError:
+            return False
+    labels = name.split(".")
+    return len(name) < 254 and all(_LABEL.fullmatch(label) for label in labels)
 
 
 def distinct(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:

@@ -12,7 +12,7 @@ from postmand.rules.names import (
     RESERVED,
     BadNameError,
     check_display_name,
-    check_name,
+    check_spelling,
 )
 from postmand.servers import cred
 from postmand.servers.sasl import Login
@@ -106,8 +106,7 @@ def _check_names(name: str, display_name: str) -> None:
     Of the operator's own names nothing is told: they are taken, as others are.
     """
     try:
-        if name not in RESERVED:
-            check_name(name)
+        check_spelling(name)
     except BadNameError as error:
         raise MembershipError(sentence(error), "name") from None
     try:

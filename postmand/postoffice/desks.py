@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -42,8 +42,19 @@ class Question:
 Answer = Callable[[Question], Awaitable[tuple[bytes, bytes]]]
 """Answers a member's message; fires with the answer's header block and body."""
 
+# RFC 3834 5.
+_BY_PEOPLE = re.compile(rb"\s*no\s*([;(].*)?", re.I | re.S)
 # A stamp holds no space; a client may have folded the subject it stands in.
 _STAMP = re.compile(r"[0-9]+:[0-9]+:[!-~]+")
+
+
+def to_be_answered(desks: Sequence[str], draft: Draft) -> Sequence[str]:
+    """Return the desks that answer a message: none what a program says it wrote.
+
+    A member's automatic reply to a desk would be answered for ever (RFC 3834 2).
+    """
+    said = draft.header.every(b"auto-submitted")
+    return desks if all(map(_BY_PEOPLE.fullmatch, said)) else ()
 
 
 class StampCounter:

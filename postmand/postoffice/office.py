@@ -42,7 +42,7 @@ from postmand.message.sanitizer import (
     wash,
 )
 from postmand.message.trace import received, return_path
-from postmand.postoffice.desks import Question
+from postmand.postoffice.desks import Question, to_be_answered
 from postmand.queue.room import Room
 from postmand.queue.spool import Spool
 from postmand.rules import delay
@@ -277,7 +277,7 @@ class PostOffice:
             dict([self.threads.row(member, draft.client_id)]) if draft.client_id else {}
         )
         # Desks first: after the one transaction nothing may be refused any more.
-        for name in addressed.desks:
+        for name in to_be_answered(addressed.desks, draft):
             question = Question(
                 credential, draft, given_out, identity, washed, spoken, spool.read
             )

@@ -33,9 +33,19 @@ class BadNameError(ValueError):
 def check_name(name: str) -> str:
     """Return `name` if an account may be called so; raise BadNameError if not.
 
+    It is spelt as a name is, and none of the operator's own.
+    """
+    if check_spelling(name) in RESERVED:
+        raise BadNameError("this name is kept for the operator")
+    return name
+
+
+def check_spelling(name: str) -> str:
+    """Return `name` if it is spelt as an account's; raise BadNameError if not.
+
     1 to 64 of a-z, 0-9, dot, underscore and dash; the first and the last a letter or
-    a digit; no two dots in a row; none of the operator's own names. Capitals are
-    refused, not folded: who asks for a name must see the one that is given.
+    a digit; no two dots in a row. Capitals are refused, not folded: who asks for a name
+    must see the one that is given.
     """
     if not name:
         raise BadNameError("the name is empty")
@@ -47,8 +57,6 @@ def check_name(name: str) -> str:
         raise BadNameError("a name starts and ends with a letter or a digit")
     if ".." in name:
         raise BadNameError("a name has no two dots in a row")
-    if name in RESERVED:
-        raise BadNameError("this name is kept for the operator")
     return name
 
 

@@ -83,6 +83,10 @@ class PageRequest(Request):
             return 421
         if not channel.take_path(settings.hosts):
             return 400
+        # Twisted drops "identity", which nobody in our way may read in another way.
+        codings = headers.getRawHeaders(b"transfer-encoding", ())
+        if [one.lower() for one in codings] not in ([], [b"chunked"]):
+            return 400
         if length is not None and length > settings.max_form_bytes:
             return 413
         return 0 if length == 0 or self._is_form() else 415

@@ -11,7 +11,6 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from attrs import evolve
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -108,9 +107,13 @@ class Pages:
     ) -> bytes:
         # Now: the body goes with the connection, which may end at any time.
         body = request.content.read()
-        ask = Ask(request, self.visits.new(), self.visits, self._templates, found, body)
         try:
-            ask = evolve(ask, session=await self.visits.of(request))
+            session = await self.visits.of(request)
+        except BusyError:
+            # Whose it is nobody knows now: the browser's session stays as it is.
+            return self._bare(request, BUSY)
+        ask = Ask(request, session, self.visits, self._templates, found, body)
+        try:
             return await answer(ask)
         except LoginFirstError:
             return ask.go("/login?first=1")
@@ -143,10 +146,11 @@ class Pages:
 
     def _fault(self, request: Any) -> bytes:
         """Return the page of a fault of ours, of which nothing can fail."""
-        request.setResponseCode(500)
-        request.setHeader(b"Content-Type", _HTML)
-        request.setHeader(b"Content-Length", b"%d" % len(self._broken))
-        return self._broken
+        return _given(request, 500, self._broken)
+
+    def _bare(self, request: Any, error: PageError) -> bytes:
+        """Return a page that is nobody's, and sets no cookie."""
+        return _given(request, error.status, self._plainly(error))
 
     def _file(self, request: Any, name: str) -> bytes:
         """Return a static file, packed where the browser takes it."""
@@ -163,6 +167,13 @@ class Pages:
                 octets = file.packed
         request.setHeader(b"Content-Length", b"%d" % len(octets))
         return octets
+
+
+def _given(request: Any, status: int, page: bytes) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", _HTML)
+    request.setHeader(b"Content-Length", b"%d" % len(page))
+    return page
 
 
 def _shown(ask: Ask, error: PageError) -> bytes:

@@ -18,7 +18,7 @@ def is_ours(host: bytes, hosts: Collection[str]) -> bool:
     A page elsewhere whose name was made to lead here (DNS rebinding) names another.
     """
     match = _HOST.fullmatch(host)
-    return match is not None and match[1].decode().lower().rstrip(".") in hosts
+    return match is not None and match[1].decode().lower().removesuffix(".") in hosts
 
 
 def origin_form(target: bytes, hosts: Collection[str]) -> bytes | None:

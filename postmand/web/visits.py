@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from postmand.config import Web
@@ -46,14 +46,17 @@ class Visits:
         May fail as IMembership does.
         """
         now = int(self._now())
-        header = request.requestHeaders.getRawHeaders(b"cookie", ())
-        session = self._signer.session(cookies.read(header), now)
-        if session is None or session.id in self._ended:
-            return self.new()
+        for value in _told(request).values():
+            session = self._signer.session(value, now)
+            if session is not None and await self._holds(session):
+                return self._signer.seen(session, now)
+        return self.new()
+
+    async def _holds(self, session: Session) -> bool:
+        if session.id in self._ended:
+            return False
         visitor = session.visitor
-        if visitor is not None and not await self._membership.visitor(visitor):
-            return self.new()
-        return self._signer.seen(session, now)
+        return visitor is None or await self._membership.visitor(visitor)
 
     def new(self, visitor: Visitor | None = None) -> Session:
         """Begin a session, a member's or a stranger's. Its id is random."""
@@ -62,12 +65,18 @@ class Visits:
 
     def end(self, session: Session) -> None:
         """End a session: its cookie is worth nothing from now on."""
-        self._ended.add(session.id, int(self._now()))
+        account = session.visitor.account if session.visitor else 0
+        self._ended.add(session.id, account, int(self._now()))
 
     def keep(self, request: Any, session: Session) -> None:
-        """Have the browser keep the session's cookie, in place of any other."""
-        value = cookies.header(self._signer.cookie(session), self._seconds)
-        request.responseHeaders.setRawHeaders(b"set-cookie", [value])
+        """Have the browser keep the session's cookie, and no other that it told of."""
+        name, other = cookies.VISIT, cookies.MEMBER
+        if session.visitor is not None:
+            name, other = other, name
+        kept = [cookies.header(name, self._signer.cookie(session), self._seconds)]
+        if _told(request)[other]:
+            kept.insert(0, cookies.header(other, "", 0))
+        request.responseHeaders.setRawHeaders(b"set-cookie", kept)
 
     def token(self, session: Session) -> str:
         """Return what the forms of this session carry."""
@@ -76,3 +85,7 @@ class Visits:
     def is_token(self, session: Session, token: str) -> bool:
         """Tell whether a form's token is of this session."""
         return self._signer.is_token(session, token)
+
+
+def _told(request: Any) -> Mapping[bytes, str]:
+    return cookies.read(request.requestHeaders.getRawHeaders(b"cookie", ()))

@@ -39,6 +39,21 @@ def test_stranger_is_not_answered(tmp_path: Path) -> None:
         assert len(house.collect("bob")) == 1
 
 
+def test_programs_are_not_answered(tmp_path: Path) -> None:
+    """A program's reply to an answer would be answered without end; it is taken."""
+    with abroad(tmp_path) as (house, _):
+        house.add("bob")
+        house.start()
+        for desk in ("quota@mail.i2p", "check@mail.i2p"):
+            for said in ("auto-replied", "auto-generated; a=b", "no\r\nX: y", "No (me)"):
+                head = f"From: bob@mail.i2p\r\nAuto-Submitted: {said}\r\n\r\n"
+                house.submit("bob", [desk], head.encode())
+        assert [parsed(one)["From"] for one in house.collect("bob")] == [
+            *("quota@mail.i2p",) * 2,
+            *("check@mail.i2p",) * 2,
+        ]
+
+
 def test_desk_and_internet_in_one(tmp_path: Path) -> None:
     """One message to the desk and to the Internet: all of it is done, or nothing is.
 

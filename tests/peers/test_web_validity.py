@@ -164,7 +164,11 @@ def test_weight(
 def _visit(window: Window, path: str) -> str:
     """Visit a page with an empty cache; return what it took."""
     responses: list[Response] = []
-    window.page.on("response", responses.append)
+
+    def note(response: Response) -> None:
+        responses.append(response)
+
+    window.page.on("response", note)
     window.page.goto(path, wait_until="networkidle")
     took = window.page.evaluate(
         "performance.getEntriesByType('navigation')[0].loadEventEnd"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from postmand.membership import BusyError, MembershipError, WrongLoginError
-from postmand.rules.names import BadNameError, check_display_name, check_name
+from postmand.rules.names import BadNameError, check_display_name, check_spelling
 from postmand.web.ask import Ask, Desk
 from postmand.web.forms import Field
 from postmand.web.pages.visit import AGAIN, NAME, NOT_THE_SAME, PASSWORD
@@ -93,9 +93,13 @@ def add(pages: Pages) -> None:
 
 
 def _faults(sent: Mapping[str, str], bits: int) -> dict[str, str]:
-    """Return what is wrong with a form before the node is asked, by field."""
+    """Return what is wrong with a form before the node is asked, by field.
+
+    That a name is not to be had is no such fault: that costs a stamp to learn.
+    """
     errors: dict[str, str] = {}
-    for field, check in (("name", check_name), ("display_name", check_display_name)):
+    checks = {"name": check_spelling, "display_name": check_display_name}
+    for field, check in checks.items():
         try:
             check(sent[field])
         except BadNameError as error:
