@@ -23,6 +23,7 @@ from postmand.config import (
     Pop3,
     Quota,
     Submission,
+    Web,
     from_table,
     load,
     mail_host,

@@ -287,6 +287,16 @@ class MarkupTest(SynchronousTestCase):
                 self.assertNotIn("planted", str(answer.headers))
                 self.assertNotIn("x", set(answer.headers))
 
+    def test_every_host_that_can_be_named(self) -> None:
+        """A page is shown under it, at an address of version 6, too."""
+        world = World(hosts=("[::1]", "hq.postman.i2p"))
+        for host in (b"[::1]", b"[::1]:8025", b"HQ.postman.i2p.", b"hq.postman.i2p:1"):
+            said = world.wire(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+            self.assertTrue(said.startswith(b"HTTP/1.1 200 "), host)
+        for host in (b"hq.postman.i2p..", b"[::2]", b".hq.postman.i2p"):
+            said = world.wire(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+            self.assertTrue(said.startswith(b"HTTP/1.1 421 "), host)
+
     def test_other_codings(self) -> None:
         """A body that two programs in a row could read in two ways is not read."""
         for codings in (
