@@ -145,13 +145,15 @@ class GreetingTest(WithinCase):
         self.assertEqual((session.said, session.open), (b"", False))
         self.assertTrue(session.wire.aborted)
         self.clock.advance(0)
-        self.assertEqual((self.echo._seats._taken, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual(self.echo._seats._taken, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lost_before_the_handshake(self) -> None:
         """Who goes before it leaves no session and no timer behind."""
         session = self.raw()
         session.drop()
-        self.assertEqual((self.echo._seats._taken, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual(self.echo._seats._taken, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_silent_after_the_handshake(self) -> None:
         """Who shook hands is told that it was silent for too long."""
