@@ -237,15 +237,39 @@ class TurnsTest(ClaimsCase):
         def fail() -> None:
             raise ValueError
 
-        first = Deferred.fromCoroutine(turns.take(fail))
-        Deferred.fromCoroutine(turns.take(threading.get_ident)).addBoth(done.append)
-        self.failureResultOf(Deferred.fromCoroutine(turns.take(fail)), BusyError)
+        def take(name: str, function: Any) -> Deferred[Any]:
+            return Deferred.fromCoroutine(turns.take(name, function))
+
+        first = take("alice", fail)
+        take("bob", threading.get_ident).addBoth(done.append)
+        self.failureResultOf(take("carol", fail), BusyError)
         self.assertEqual(self.argon2.calls, 1)
         self.argon2.step()
         self.failureResultOf(first, ValueError)
         self.assertEqual((self.argon2.calls, done), (2, []))
         self.argon2.step()
         self.assertEqual(len(done), 1)
+
+    def test_of_one_account(self) -> None:
+        """Who sends many at once does not fill the queue for others."""
+        self.argon2.held = True
+        turns = Turns(self.argon2)
+
+        def take(name: str) -> Deferred[int]:
+            return Deferred.fromCoroutine(turns.take(name, threading.get_ident))
+
+        many = [take("alice") for _ in range(40)]
+        for one in many[2:]:
+            self.failureResultOf(one, BusyError)
+        other = take("bob")
+        for _ in range(3):
+            self.argon2.step()
+        for one in (*many[:2], other):
+            self.successResultOf(one)
+        again = take("alice")
+        self.assertNoResult(again)
+        self.argon2.step()
+        self.successResultOf(again)
 
 
 def test_work_is_bounded() -> None:

@@ -502,6 +502,13 @@ class KeysTest(PagesTest):
         self.assertIn("&lt;b&gt;not a key&lt;/b&gt;", answer.text)
         self.assertIn("This is no public key", answer.text)
 
+    def test_refused_secret_key(self) -> None:
+        """Of a secret key no page holds a copy."""
+        key = "-----BEGIN PGP PRIVATE KEY BLOCK-----\nlQOYBGUSecret"
+        answer = self.world.member().post("/account/key", key=key)
+        self.assertEqual(answer.status, 422)
+        self.assertNotIn("lQOYBGUSecret", answer.text)
+
     def test_directory_in_pages(self) -> None:
         """Fifty at a time, each page leading to the next; members only."""
         for number in range(120):

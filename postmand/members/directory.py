@@ -33,7 +33,8 @@ class Directory:
         most = self._ground.web.max_key_bytes
         try:
             cleaned = await self._ground.turns.take(
-                openpgp.clean, key, addresses, self._ground.wall(), most
+                *(visitor.name, openpgp.clean, key, addresses),
+                *(self._ground.wall(), most),
             )
         except openpgp.KeyRefusedError as error:
             raise MembershipError(sentence(error), "key") from None

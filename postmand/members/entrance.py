@@ -44,11 +44,15 @@ class Entrance:
         octets = self._ground.new_password(password, "password")
         payment = self._payment(name, stamp)
         # What is said of the name, and that it is alike, is only for who has the stamp.
-        if name in RESERVED or name in self._ground.config.aliases:
-            raise MembershipError(_TAKEN, "name")
+        operators = name in RESERVED or name in self._ground.config.aliases
+        registry = self._ground.store.registry
 
         def add() -> str:
-            return self._ground.store.registry.add(
+            if operators:
+                # It takes as long as with a name that is taken.
+                registry.is_closed(name, self._ground.today())
+                raise AccountExistsError(name)
+            return registry.add(
                 name,
                 octets,
                 day=self._ground.today(),
@@ -57,7 +61,7 @@ class Entrance:
             )
 
         try:
-            return await self._ground.turns.take(add)
+            return await self._ground.turns.take(name, add)
         except (AccountExistsError, NameClosedError):
             raise MembershipError(_TAKEN, "name") from None
         except StampUsedError:
@@ -80,7 +84,7 @@ class Entrance:
             text = "The name and the recovery code do not go together."
             raise MembershipError(text, "code") from None
         return await self._ground.turns.take(
-            self._ground.store.registry.recovered, member, octets
+            member.name, self._ground.store.registry.recovered, member, octets
         )
 
     def _payment(self, name: str, stamp: str) -> Payment | None:

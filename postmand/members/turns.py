@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ from postmand.membership import BusyError
 T = TypeVar("T")
 
 MOST_WAITING = 32
+MOST_OF_ONE = 2
+"""Of one account: people press one button at a time."""
 
 
 class Turns:
@@ -27,15 +30,21 @@ class Turns:
         self._in_thread = in_thread
         self._most = most
         self._lock = DeferredLock()
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
-    async def take(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what the function returns; raises BusyError where too many wait."""
-        if self._waiting >= self._most:
+    async def take(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what the function returns, called for the account of that name.
+
+        Raises BusyError where too many wait, of this account or in all.
+        """
+        full = self._waiting.total() >= self._most
+        if full or self._waiting[name] >= MOST_OF_ONE:
             raise BusyError
-        self._waiting += 1
+        self._waiting[name] += 1
         try:
             done: Deferred[T] = self._lock.run(self._in_thread, function, *arguments)
             return await done
         finally:
-            self._waiting -= 1
+            self._waiting[name] -= 1
+            if not self._waiting[name]:
+                del self._waiting[name]

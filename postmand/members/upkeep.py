@@ -36,7 +36,7 @@ class Upkeep:
         octets = self._ground.new_password(new, "new")
         member = await self._ground.opened(visitor, old)
         change = self._ground.store.registry.change_password
-        return await self._ground.turns.take(change, member, octets)
+        return await self._ground.turns.take(visitor.name, change, member, octets)
 
     async def new_recovery(
         self, visitor: Visitor, password: str
@@ -44,14 +44,14 @@ class Upkeep:
         """Return the new version, and a new recovery code."""
         member = await self._ground.opened(visitor, password)
         return await self._ground.turns.take(
-            self._ground.store.registry.new_recovery, member
+            visitor.name, self._ground.store.registry.new_recovery, member
         )
 
     async def set_display_name(self, visitor: Visitor, text: str) -> Visitor:
         """Set the name beside the address; return the new version."""
-        change = self._ground.store.registry.set_display_name
+        name, change = visitor.name, self._ground.store.registry.set_display_name
         try:
-            return await self._ground.turns.take(change, visitor.name, text, visitor)
+            return await self._ground.turns.take(name, change, name, text, visitor)
         except BadNameError as error:
             raise MembershipError(sentence(error), "display_name") from None
 
@@ -59,13 +59,13 @@ class Upkeep:
         """Set when mail for the Internet leaves."""
         if delay not in ("", *DELAYS):
             raise MembershipError("There is no such delay.", "delay")
-        change = self._ground.store.registry.set_delay
-        await self._ground.turns.take(change, visitor.name, delay, visitor)
+        name, change = visitor.name, self._ground.store.registry.set_delay
+        await self._ground.turns.take(name, change, name, delay, visitor)
 
     async def remove(self, visitor: Visitor, password: str) -> None:
         """Remove the account, and close its name."""
         await self._ground.opened(visitor, password)
         days = self._ground.web.closed_name_days
         until = self._ground.today() + days if days else None
-        change = self._ground.store.registry.remove
-        await self._ground.turns.take(change, visitor.name, visitor, until)
+        name, change = visitor.name, self._ground.store.registry.remove
+        await self._ground.turns.take(name, change, name, visitor, until)

@@ -43,7 +43,7 @@ Answer = Callable[[Question], Awaitable[tuple[bytes, bytes]]]
 """Answers a member's message; fires with the answer's header block and body."""
 
 # RFC 3834 5.
-_BY_PEOPLE = re.compile(rb"\s*no\s*([;(].*)?", re.I | re.S)
+_BY_PEOPLE = re.compile(rb"\s*no\s*([;(].*)?", re.IGNORECASE | re.DOTALL)
 # A stamp holds no space; a client may have folded the subject it stands in.
 _STAMP = re.compile(r"[0-9]+:[0-9]+:[!-~]+")
 

@@ -9,21 +9,17 @@ MAX_DISPLAY_NAME = 100
 
 _ALLOWED = re.compile(r"[a-z0-9._-]+")
 
-# RFC 2142 and RFC 5321 4.5.1: these belong to the operator, not to a member.
-RESERVED = frozenset(
-    {
-        "abuse",
-        "biff",
-        "check",
-        "hostmaster",
-        "mailer-daemon",
-        "noreply",
-        "postmaster",
-        "quota",
-        "root",
-        "webmaster",
-    }
+# RFC 2142 3 and 4, RFC 5321 4.5.1: these belong to the operator, not to a member.
+_ROLES = ("abuse", "hostmaster", "noc", "postmaster", "security", "support")
+# Who reads their mail is given certificates for the domain (CA/Browser Forum's Baseline
+# Requirements 3.2.2.4.4; the last ones by older customs).
+_CERTIFIED = (
+    *("admin", "administrator", "webmaster"),
+    *("ssladmin", "ssladministrator", "sslwebmaster", "sysadmin"),
 )
+# The node's own, and those that programs take for it.
+_NODES = ("biff", "check", "mailer-daemon", "noreply", "quota", "root")
+RESERVED = frozenset((*_ROLES, *_CERTIFIED, *_NODES))
 
 
 class BadNameError(ValueError):

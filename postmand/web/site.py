@@ -98,6 +98,9 @@ class Pages:
         """Return what the page answers, or the page that tells why it does not."""
         try:
             return await self._tried(answer, request, found)
+        except BusyError:
+            # Whose session it is nobody knows now: the browser's stays as it is.
+            return self._bare(request, BUSY)
         except Exception as fault:
             log_fault(log, "a page failed", fault)
         return self._fault(request)
@@ -107,11 +110,7 @@ class Pages:
     ) -> bytes:
         # Now: the body goes with the connection, which may end at any time.
         body = request.content.read()
-        try:
-            session = await self.visits.of(request)
-        except BusyError:
-            # Whose it is nobody knows now: the browser's session stays as it is.
-            return self._bare(request, BUSY)
+        session = await self.visits.of(request)
         ask = Ask(request, session, self.visits, self._templates, found, body)
         try:
             return await answer(ask)

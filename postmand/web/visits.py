@@ -69,14 +69,13 @@ class Visits:
         self._ended.add(session.id, account, int(self._now()))
 
     def keep(self, request: Any, session: Session) -> None:
-        """Have the browser keep the session's cookie, and no other that it told of."""
-        name, other = cookies.VISIT, cookies.MEMBER
-        if session.visitor is not None:
-            name, other = other, name
-        kept = [cookies.header(name, self._signer.cookie(session), self._seconds)]
-        if _told(request)[other]:
-            kept.insert(0, cookies.header(other, "", 0))
-        request.responseHeaders.setRawHeaders(b"set-cookie", kept)
+        """Have the browser keep the session's cookie, and no member's that is over."""
+        name = cookies.MEMBER if session.visitor else cookies.VISIT
+        value = self._signer.cookie(session)
+        headers = [cookies.header(name, value, self._seconds)]
+        if name == cookies.VISIT and _told(request)[cookies.MEMBER]:
+            headers.append(cookies.header(cookies.MEMBER, "", 0))
+        request.responseHeaders.setRawHeaders(b"set-cookie", headers)
 
     def token(self, session: Session) -> str:
         """Return what the forms of this session carry."""

@@ -45,7 +45,12 @@ def test_programs_are_not_answered(tmp_path: Path) -> None:
         house.add("bob")
         house.start()
         for desk in ("quota@mail.i2p", "check@mail.i2p"):
-            for said in ("auto-replied", "auto-generated; a=b", "no\r\nX: y", "No (me)"):
+            for said in (
+                "auto-replied",
+                "auto-generated; a=b",
+                "no\r\nX: y",
+                "No (me)",
+            ):
                 head = f"From: bob@mail.i2p\r\nAuto-Submitted: {said}\r\n\r\n"
                 house.submit("bob", [desk], head.encode())
         assert [parsed(one)["From"] for one in house.collect("bob")] == [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from postmand.membership import MembershipError, PublishedKey
-from postmand.rules.names import BadNameError, check_name
+from postmand.rules.names import BadNameError, check_spelling
 from postmand.web.armor import armored
 from postmand.web.ask import Ask, Desk
 from postmand.web.forms import Field
@@ -15,6 +15,7 @@ from postmand.web.site import Pages
 _PAGE = 50
 # An armored key is a third longer than the key, and has lines and a head.
 _ARMOR = 2
+_SECRET = "PRIVATE KEY"  # noqa: S105 (what stands above one)
 
 _NONE = PageError(404, "No keys here", "This node does not keep members' public keys.")
 _DONE = {
@@ -55,7 +56,9 @@ class _Keys:
         try:
             await self.desk.membership.publish(visitor, sent["key"])
         except MembershipError as error:
-            return await self._show(ask, typed=sent["key"], error=str(error))
+            # Of a secret key that was pasted by mistake no page holds a copy.
+            typed = "" if _SECRET in sent["key"] else sent["key"]
+            return await self._show(ask, typed=typed, error=str(error))
         return ask.go("/account/key?done=published")
 
     async def withdraw(self, ask: Ask) -> bytes:
@@ -108,6 +111,6 @@ def grouped(fingerprint: str) -> str:
 def _asked(name: str) -> str:
     """Return a name that an account may have, "" for any other."""
     try:
-        return check_name(name)
+        return check_spelling(name)
     except BadNameError:
         return ""
