@@ -10,7 +10,7 @@ from pysequoia import Cert
 from twisted.internet.defer import Deferred
 
 from postmand.config import Web
-from postmand.members.turns import Turns
+from postmand.members.turnstile import Turnstile
 from postmand.membership import (
     BusyError,
     Visitor,
@@ -232,7 +232,7 @@ class TurnsTest(ClaimsCase):
         """The next begins when the one before has ended, however it ended."""
         done: list[Any] = []
         self.argon2.held = True
-        turns = Turns(self.argon2, 2)
+        turns = Turnstile(self.argon2, 2)
 
         def fail() -> None:
             raise ValueError
@@ -253,7 +253,7 @@ class TurnsTest(ClaimsCase):
     def test_of_one_account(self) -> None:
         """Who sends many at once does not fill the queue for others."""
         self.argon2.held = True
-        turns = Turns(self.argon2)
+        turns = Turnstile(self.argon2)
 
         def take(name: str) -> Deferred[int]:
             return Deferred.fromCoroutine(turns.take(name, threading.get_ident))
@@ -274,4 +274,4 @@ class TurnsTest(ClaimsCase):
 
 def test_work_is_bounded() -> None:
     """What a queue of changes may hold is a number, not the visitors'."""
-    assert Turns(Work())._most == 32
+    assert Turnstile(Work())._most == 32

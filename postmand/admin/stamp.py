@@ -28,7 +28,7 @@ from postmand.rules.hashcash import (
     resource,
     search,
 )
-from postmand.rules.names import check_name
+from postmand.rules.names import check_spelling
 
 # Stretches of tries between two looks at the clock: a fifth of a second or so.
 STRETCHES = 128
@@ -65,7 +65,7 @@ def add_parser(commands: Any) -> None:
 
 def mint(call: Call) -> int:
     """Make a stamp; it stands alone on standard output."""
-    name, config = check_name(call.options.name), call.config
+    name, config = check_spelling(call.options.name), call.config
     bits = call.options.bits or Prices.from_config(config.quota).least_bits
     if bits is None:
         raise CommandError(

@@ -16,7 +16,7 @@ from postmand.interfaces import (
     NoSuchMailboxError,
     StoreBusyError,
 )
-from postmand.members.turns import Turns
+from postmand.members.turnstile import Turnstile
 from postmand.membership import (
     BusyError,
     MembershipError,
@@ -68,7 +68,7 @@ class Ground:
     book: Book
     gate: cred.Gate
     codes: cred.Gate
-    turns: Turns
+    turns: Turnstile
     wall: Callable[[], float]
 
     @property

@@ -14,7 +14,7 @@ from postmand.members.directory import Directory
 from postmand.members.entrance import Entrance
 from postmand.members.ground import Book, Ground, IMember, is_at, named
 from postmand.members.means import Means
-from postmand.members.turns import Turns
+from postmand.members.turnstile import Turnstile
 from postmand.members.upkeep import Upkeep
 from postmand.membership import (
     Details,
@@ -67,7 +67,7 @@ def membership(
             Book(store.quotas, store.quotas.ledger, counter, mint),
             by_password,
             by_code,
-            Turns(argon2),
+            Turnstile(argon2),
             site.clocks.wall,
         )
     )

@@ -17,7 +17,7 @@ MOST_OF_ONE = 2
 """Of one account: people press one button at a time."""
 
 
-class Turns:
+class Turnstile:
     """Runs what blocks in a thread, one call at a time; of too many the last fails.
 
     A login behind it waits for one call at the most, and no two change the register at
