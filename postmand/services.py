@@ -87,7 +87,10 @@ class Threads(Service):
     def _nicely(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run behind all others: what is heavy must not make the reactor wait."""
         with suppress(OSError):  # a sandbox may not let us
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
+            thread = threading.get_native_id()
+            # Root may raise it, too, where all of the node was started with less.
+            lower = max(self._niceness, os.getpriority(os.PRIO_PROCESS, thread))
+            os.setpriority(os.PRIO_PROCESS, thread, lower)
         return function(*arguments)
 
     def startService(self) -> None:

@@ -200,7 +200,7 @@ class CommandTests(Case):
     def test_storm_of_renames(self) -> None:
         """Answers that are nobody's any more cost no turn and no deep stack."""
         commands = self.house.bot._commands
-        people = [self.world.person(b"p%d" % one, b"p") for one in range(2_000)]
+        people = [self.world.person(b"p%d" % one, b"p") for one in range(1_200)]
         for person in people:
             self.world.join(person)
         self.house.wait(2.0)
