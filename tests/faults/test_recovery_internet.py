@@ -121,7 +121,7 @@ def test_account_removed_while_mail_waits(place: tuple[House, Sink]) -> None:
     sink.refused = lambda address: address == TO
     house.submit("jondoe", [TO], letter("orphan", "Postman-Delay: batch"))
     house.ctl("account", "remove", "jondoe", "--yes")
-    house.add("jondoe")
+    house.add("jondoe", reopen=True)
     house.later(13 * HOUR)
     let_all_leave(house)
     house.submit("alice", ["other@example.org"], letter("next", sender="alice"))

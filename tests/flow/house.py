@@ -77,11 +77,15 @@ class House(Program):
             self.await_banner(port)
         return self
 
-    def add(self, *names: str) -> None:
-        """Make accounts; their recovery codes' announcements are in `recovery`."""
+    def add(self, *names: str, reopen: bool = False) -> None:
+        """Make accounts; their recovery codes' announcements are in `recovery`.
+
+        With `reopen` their names may be closed ones.
+        """
+        options = ["--password-stdin", *(["--reopen"] if reopen else [])]
         for name in names:
             self.recovery[name] = self.ctl(
-                "account", "add", name, "--password-stdin", told=password(name) + "\n"
+                "account", "add", name, *options, told=password(name) + "\n"
             )
 
     def quota(self, name: str) -> dict[str, Any]:
