@@ -76,8 +76,11 @@ class SeizureTest(DiskCase):
         """Who writes on the disk can not make one's row another's."""
         (tag, _, sealed), *_ = self.rows("SELECT tag, account, sealed FROM watches")
         self.change("UPDATE watches SET sealed = ? WHERE tag != ?", sealed, tag)
-        with self.assertRaises(SealError):
+        with self.assertRaises(SealError) as held:
             self.get(self.watches.all())
+        with closing(sqlite3.connect(self.state / "postmand.db", 0)) as connection:
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self.assertEqual(busy, 0, f"a snapshot is left open by {held.exception!r}")
         with self.assertRaises(SealError):
             self.get(self.watches.mark([self.jondoe, self.alice], TODAY))
 

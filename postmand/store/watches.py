@@ -104,7 +104,8 @@ class _Row:
 class Roll:
     """The rows themselves; whoever changes some does so in a transaction that writes.
 
-    What does not open raises SealError.
+    What does not open raises SealError. All rows are read before the first is opened:
+    an error must not leave a snapshot open behind it.
     """
 
     _key: NodeKey = field(repr=False)
@@ -119,13 +120,13 @@ class Roll:
         """Return (nick's tag, account, waiting) of every row."""
         return [
             (row.nick, row.account, row.waiting and not disabled)
-            for *columns, disabled in connection.execute(_ALL)
+            for *columns, disabled in connection.execute(_ALL).fetchall()
             for row in [self._opened(*columns)]
         ]
 
     def of(self, connection: sqlite3.Connection, tag: bytes) -> list[Watch]:
         """Return what the nick watches, by name, without what is closed."""
-        found = connection.execute(_SHOW, (0, *self._places(tag)))
+        found = connection.execute(_SHOW, (0, *self._places(tag))).fetchall()
         return [
             Watch(row.account, name, row.waiting, row.day or None, used)
             for *columns, name, used in found
@@ -136,7 +137,7 @@ class Roll:
         self, connection: sqlite3.Connection, account: int
     ) -> list[tuple[bool, int]]:
         """Return (waiting, day mail last came, 0 for none) of an account's rows."""
-        found = connection.execute(_OF_ACCOUNT, (account, 0))
+        found = connection.execute(_OF_ACCOUNT, (account, 0)).fetchall()
         rows = [self._opened(*columns) for columns in found]
         return sorted((row.waiting, row.day) for row in rows)
 
