@@ -47,15 +47,7 @@ def parts(site: Site) -> Parts:
     store_reactor = StoreReactor(reactor.callFromThread, site.clocks.wall)
     store, keys = _store(config, store_reactor)
     argon2 = Threads(limits.argon2_threads, reactor, "argon2", niceness=10)
-    checker = Checker(
-        store.accounts,
-        store.keyring,
-        argon2,
-        reactor,
-        config.accounts,
-        limits,
-        site.random,
-    )
+    checker = _checker(site, store, argon2)
     biff = _biff(site, config.biff, store, checker) if config.biff else None
     notice = biff.notice if biff else None
     out = way(site, store, keys, notice) if keys and config.gateways else None
@@ -95,6 +87,18 @@ def parts(site: Site) -> Parts:
             Timer(86_400.0, store.forget),
         ],
         pool=(lambda: out.pool.waiting) if out else (lambda: 0),
+    )
+
+
+def _checker(site: Site, store: Store, argon2: Threads) -> Checker:
+    return Checker(
+        store.accounts,
+        store.keyring,
+        argon2,
+        site.reactor,
+        site.config.accounts,
+        site.config.limits,
+        site.random,
     )
 
 

@@ -105,28 +105,12 @@ def parts(site: Site) -> Parts:
     # Strangers' questions, however many, keep none of our own waiting.
     own_resolver = Resolver(SilentReactor(reactor), [server], random)
     networks = Networks(allowed=exit_.allowed_networks)
-    host = Host(
-        link,
-        name=exchange.host_name.encode(),
-        identity=identity,
-        endpoint=clientFromString(reactor, link.host),
-        reactor=reactor,
-        rng=random,
-        count=Tally(site.counts).link,
-    )
+    host = _host(site, exchange, link, identity)
     spool = SealedSpool(
         config.state / "sealed", exchange.sealed_messages, exchange.sealed_bytes
     )
     _open(config, spool)
-    forwarding = Forwarding(
-        spool,
-        host,
-        wall=site.clocks.wall,
-        reactor=reactor,
-        rng=random,
-        in_thread=site.washing,
-        count=Tally(site.counts).link,
-    )
+    forwarding = _forwarding(site, spool, host)
     delivery = _delivery(site, exchange, exit_, own_resolver, networks)
     greylist = Greylist(_greylist_settings(exchange), os.urandom(_MARK_BYTES))
     # Questions to the DNS block for many seconds, and must not keep what is on its way
@@ -163,6 +147,30 @@ def parts(site: Site) -> Parts:
     renewing = Timer(86_400.0, lambda: tls.replace(keys.exchange()))
     return Parts(
         factories, below=[asking, judging], above=[sweeping, renewing, running]
+    )
+
+
+def _host(site: Site, exchange: Exchange, link: Link, identity: bytes) -> Host:
+    return Host(
+        link,
+        name=exchange.host_name.encode(),
+        identity=identity,
+        endpoint=clientFromString(site.reactor, link.host),
+        reactor=site.reactor,
+        rng=site.random,
+        count=Tally(site.counts).link,
+    )
+
+
+def _forwarding(site: Site, spool: SealedSpool, host: Host) -> Forwarding:
+    return Forwarding(
+        spool,
+        host,
+        wall=site.clocks.wall,
+        reactor=site.reactor,
+        rng=site.random,
+        in_thread=site.washing,
+        count=Tally(site.counts).link,
     )
 
 
