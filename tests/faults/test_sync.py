@@ -8,23 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import strace
 from tests.flow.house import House
 
 CALLS = "fsync,fdatasync,sendto,write,sendmsg"
 _CALL = re.compile(
-    r"(\d+) +(?:<\.\.\. )?(\w+)(?:\(\d+<([^>]*)>| resumed>)?(.*?)(= -?\d+|<unfinished)"
+    r"(\d+) +(?:<\.\.\. )?(\w+)(?:\(\d+<([^>]*)>| resumed>)?(.*?)(= [-?\d]+|<unfinished)"
 )
 
 
 @pytest.fixture
 def traced(peer: Callable[..., str], tmp_path: Path) -> Iterator[House]:
     """Run a node under strace; its trace is in `trace` beside the state."""
-    strace = peer("strace")
     house = House(tmp_path)
-    house.before = [
-        *(strace, "-D", "-f", "-y", "-s", "48", "-e", f"trace={CALLS}"),
-        *("-e", "signal=none", "-o", str(tmp_path / "trace")),
-    ]
+    strace.under(house, peer("strace"), CALLS)
     house.add("jondoe", "alice")
     house.start()
     try:
@@ -37,7 +34,7 @@ def events(house: House) -> list[str]:
     """Return what happened in order: "sync NAME" when it was done, "say WORDS"."""
     found = []
     begun: dict[str, str] = {}
-    for line in (house.base / "trace").read_text().splitlines():
+    for line in strace.lines(house):
         match = _CALL.match(line)
         if match is None:
             continue

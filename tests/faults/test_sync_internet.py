@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import strace
 from tests.faults.test_sync import last_before
 from tests.flow.abroad import let_all_leave, letter, quick
 from tests.flow.house import House, free_port
@@ -32,12 +33,8 @@ def sink() -> Iterator[Sink]:
 @pytest.fixture
 def traced(peer: Callable[..., str], tmp_path: Path, sink: Sink) -> Iterator[House]:
     """Run a node under strace; its trace is in `trace` beside the state."""
-    strace = peer("strace")
     house = House(tmp_path, **quick(sink.port)).on_a_clock()
-    house.before = [
-        *(strace, "-D", "-f", "-y", "-s", "48", "-e", f"trace={CALLS}"),
-        *("-e", "signal=none", "-o", str(tmp_path / "trace")),
-    ]
+    strace.under(house, peer("strace"), CALLS)
     house.add("jondoe", "fence")
     house.start()
     try:
@@ -138,7 +135,7 @@ def story(house: House) -> list[str]:
     """
     found: list[str] = []
     begun: dict[str, str] = {}
-    for line in (house.base / "trace").read_text().splitlines():
+    for line in strace.lines(house):
         match = _LINE.match(line)
         if match is None:
             continue
