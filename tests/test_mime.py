@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from postmand.message import parameters, transfer
 from postmand.message.limits import Limits, MessageError
+from postmand.message.lines import bare_ends
 from postmand.message.mime import Body, Forwarded, Leaf, Multipart, Part, Reader, Sealed
 from tests.fuzz_sanitizer import washed
 
@@ -108,7 +109,7 @@ def test_text_comes_back(pieces: list[str]) -> None:
 )
 def test_one_encoding_rule(octets: bytes, encoding: bytes) -> None:
     """The encoding follows from the text alone, whatever the client chose."""
-    clean = transfer.has_clean_lines(octets)
+    clean = not any(bare_ends(octets))
     assert transfer.encode_text(octets, clean=clean)[0] == encoding
 
 

@@ -15,6 +15,7 @@ from attrs import Factory, define, evolve, field, frozen
 from postmand.message import headers, parameters, transfer
 from postmand.message.headers import Header
 from postmand.message.limits import Limits, MessageError
+from postmand.message.lines import bare_ends
 from postmand.message.parameters import base_name
 
 _PLAIN = b"text/plain"
@@ -297,7 +298,7 @@ def _is_sealed(label: Label, parts: tuple[bytes, bytes]) -> bool:
 
 def _can_stay(content: bytes, limits: Limits) -> bool:
     """Tell whether octets can travel as they are; a longest line is a limit."""
-    if b"\0" in content or content.count(b"\r") != content.count(b"\r\n"):
+    if b"\0" in content or bare_ends(content)[0]:
         return False
     if transfer.has_long_line(content, limits.line_bytes):
         raise MessageError(

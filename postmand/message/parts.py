@@ -17,6 +17,7 @@ from postmand.message import charsets, fields, headers, parameters, reports, tra
 from postmand.message.fields import Field, Identity, Threads
 from postmand.message.headers import fold
 from postmand.message.limits import MessageError
+from postmand.message.lines import bare_ends
 from postmand.message.mime import Forwarded, Label, Leaf, Multipart, Part, Sealed
 
 _TEXT = frozenset((b"text/plain", b"text/html"))
@@ -156,7 +157,7 @@ class Writer:
         if leaf.label.kind == b"text/html" and self.content_ids and not armoured:
             text = _CID.sub(self._renamed, text)
         untouched = leaf.clean and text is leaf.content
-        clean = untouched or transfer.has_clean_lines(text)
+        clean = untouched or not any(bare_ends(text))
         if top and text and not text.endswith(b"\r\n"):
             text += b"\r\n"
         encoding, chunks = transfer.encode_text(text, clean=clean)

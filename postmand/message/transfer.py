@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64, a2b_qp, b2a_base64, b2a_qp
 
+from postmand.message.lines import bare_ends
+
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
 _LETTERS = _BASE64.removesuffix(b"=")
@@ -129,17 +131,10 @@ def _encode_quoted(octets: bytes) -> bytes:
 
 def with_crlf(octets: bytes) -> tuple[bytes, bool]:
     """Return text with every bare LF made a CRLF, and whether it has no bare CR."""
-    pairs = octets.count(b"\r\n")
-    feeds = octets.count(b"\n")
-    if feeds != pairs:
+    bare_cr, bare_lf = bare_ends(octets)
+    if bare_lf:
         octets = octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    return octets, octets.count(b"\r") == feeds
-
-
-def has_clean_lines(octets: bytes) -> bool:
-    """Tell whether CR and LF stand there as CRLF only."""
-    pairs = octets.count(b"\r\n")
-    return pairs == octets.count(b"\n") and pairs == octets.count(b"\r")
+    return octets, not bare_cr
 
 
 def has_long_line(octets: bytes, longest: int) -> bool:

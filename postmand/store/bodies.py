@@ -15,7 +15,10 @@ from typing import BinaryIO
 
 from postmand.store.database import directory_lock, make_directory, sync_directory
 
-_BUFFER = 64 * 1024
+_READ = 64 * 1024
+# Sealed pieces are written together: each write lets the interpreter go, and a thread
+# that wants it back waits for it.
+_WRITE = 1024 * 1024
 
 
 class Bodies:
@@ -45,7 +48,7 @@ class Bodies:
         path = self._directory / name
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with os.fdopen(descriptor, "wb", buffering=_BUFFER) as file:
+            with os.fdopen(descriptor, "wb", buffering=_WRITE) as file:
                 for piece in pieces:
                     file.write(piece)
                 file.flush()
@@ -64,7 +67,7 @@ class Bodies:
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading; FileNotFoundError if it is gone."""
         descriptor = os.open(self._directory / name, os.O_RDONLY | os.O_NOATIME)
-        return os.fdopen(descriptor, "rb", buffering=_BUFFER)
+        return os.fdopen(descriptor, "rb", buffering=_READ)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files; one that is gone already, or will not go, is left alone.

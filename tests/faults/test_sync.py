@@ -13,7 +13,8 @@ from tests.flow.house import House
 
 CALLS = "fsync,fdatasync,sendto,write,sendmsg"
 _CALL = re.compile(
-    r"(\d+) +(?:<\.\.\. )?(\w+)(?:\(\d+<([^>]*)>| resumed>)?(.*?)(= [-?\d]+|<unfinished)"
+    r"(\d+) +(?:<\.\.\. )?(\w+)(?:\(\d+<([^>]*)>| resumed>)?(.*?)"
+    r"(= [-?\d]+|<unfinished)"
 )
 
 
