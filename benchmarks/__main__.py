@@ -19,21 +19,23 @@ from pathlib import Path
 from attrs import frozen
 
 from benchmarks import drain, idle, intake, pages, peers, turns
-from benchmarks.dovecot import Dovecot
+from benchmarks.dovecot import Dovecot, HashedLogins
 from benchmarks.loads import LoadError
 from benchmarks.ours import Ours
-from benchmarks.postfix import DeliveringPostfix, HeldPostfix, Postfix
+from benchmarks.postfix import DeliveringPostfix, HashedPostfix, HeldPostfix, Postfix
 from benchmarks.processes import StartError
 from benchmarks.server import Server, account_names
 from benchmarks.table import Row
+from postmand.config import Accounts
 
 MEASURES = ("intake", "drain", "idle", "turns", "pages")
 ACCOUNTS = 1_000
 NOTES = """\
 Everything runs over loopback and answers 250 when it is on the disk. Clients log in;
 with postmand every tenth login is cold (Argon2id is paid), and each message is washed
-and sealed. Ratios are to Postfix taking mail into its queue, in the same run. Its CPU
-includes Dovecot's check of its logins, a comparison with one password for all.
+and sealed. The first ratio is to Postfix taking mail into its queue, in the same run,
+its logins checked by Dovecot, whose CPU is counted, with one password for all. The
+second is to the same Postfix where every tenth login costs Dovecot the same Argon2id.
 """
 
 
@@ -49,8 +51,9 @@ class Servers:
         """Return the servers that take mail in, the one compared with first."""
         if self.postfix is None:
             return [self.ours]
-        held = HeldPostfix(self.postfix)
-        return [held, self.ours, DeliveringPostfix(self.postfix)]
+        doors = HeldPostfix, HashedPostfix, DeliveringPostfix
+        held, hashed, delivering = (door(self.postfix) for door in doors)
+        return [held, hashed, self.ours, delivering]
 
     def pop3(self) -> Dovecot | None:
         """Return the server that hands mail out beside ours."""
@@ -91,7 +94,11 @@ def running(directory: Path) -> Iterator[Servers]:
             ending.callback(dovecot.stop)
             dovecot.start()
             if peers.has_postfix():
-                postfix = Postfix(directory, dovecot)
+                hot, cold = names[: intake.HOT], names[intake.HOT :]
+                hashed = HashedLogins(directory, hot, cold, Accounts())
+                ending.callback(hashed.stop)
+                hashed.start()
+                postfix = Postfix(directory, dovecot, hashed)
                 ending.callback(postfix.stop)
                 postfix.start()
         ours = Ours(directory)
@@ -131,7 +138,7 @@ def tables(rows: list[Row]) -> Iterator[str]:
     """Yield the tables of what was measured."""
     of = {name: [row for row in rows if row["measure"] == name] for name in MEASURES}
     if of["intake"]:
-        yield from intake.tables(of["intake"], HeldPostfix.name)
+        yield from intake.tables(of["intake"], (HeldPostfix.name, HashedPostfix.name))
     if of["drain"]:
         yield from drain.tables(of["drain"])
     if of["idle"]:

@@ -12,7 +12,7 @@ import pwd
 import time
 from pathlib import Path
 
-from benchmarks.dovecot import Dovecot
+from benchmarks.dovecot import Dovecot, HashedLogins
 from benchmarks.places import MAIL, count_files, make_owned, unlink_files
 from benchmarks.processes import Program, free_port
 from benchmarks.server import DOMAIN
@@ -50,6 +50,9 @@ message_size_limit = 33388608
 _MASTER_CF = """\
 127.0.0.1:{held} inet n - n - - smtpd
   -o smtpd_client_restrictions=check_client_access,static:HOLD
+127.0.0.1:{hashed} inet n - n - - smtpd
+  -o smtpd_client_restrictions=check_client_access,static:HOLD
+  -o smtpd_sasl_path=inet:127.0.0.1:{hashed_sasl}
 127.0.0.1:{delivered} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -73,11 +76,12 @@ _QUEUES = (
 
 
 class Postfix:
-    """One Postfix with two doors: see HeldPostfix and DeliveringPostfix."""
+    """One Postfix with three doors, each with a class of its own below."""
 
-    def __init__(self, directory: Path, dovecot: Dovecot) -> None:
-        self.held, self.delivered = free_port(), free_port()
+    def __init__(self, directory: Path, dovecot: Dovecot, hashed: HashedLogins) -> None:
+        self.held, self.hashed, self.delivered = (free_port() for _ in range(3))
         self.dovecot = dovecot
+        self._logins = dovecot, hashed
         self.queue = directory / "postfix" / "queue"
         home = self.queue.parent
         home.mkdir(parents=True)
@@ -94,8 +98,14 @@ class Postfix:
                 sasl=dovecot.sasl,
             )
         )
-        doors = {"held": self.held, "delivered": self.delivered}
-        (home / "master.cf").write_text(_MASTER_CF.format(**doors))
+        (home / "master.cf").write_text(
+            _MASTER_CF.format(
+                held=self.held,
+                hashed=self.hashed,
+                hashed_sasl=hashed.sasl,
+                delivered=self.delivered,
+            )
+        )
         command = [str(PROGRAM), "-c", str(home), "-d"]
         self._program = Program(command, home / "output", {"MAIL_CONFIG": str(home)})
 
@@ -113,7 +123,7 @@ class Postfix:
 
     def start(self) -> None:
         """Start it; Dovecot must run."""
-        self._program.start(self.held, self.delivered)
+        self._program.start(self.held, self.hashed, self.delivered)
 
     def stop(self) -> None:
         """End it."""
@@ -121,7 +131,8 @@ class Postfix:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time used so far, Dovecot's work on logins included."""
-        return self._program.cpu_seconds() + self.dovecot.cpu_seconds()
+        logins = sum(one.cpu_seconds() for one in self._logins)
+        return self._program.cpu_seconds() + logins
 
     def waiting(self) -> int:
         """Count the messages accepted and not yet delivered or put on hold."""
@@ -136,7 +147,7 @@ class Postfix:
 
 
 class _Door:
-    """One of Postfix's two ways in."""
+    """One of Postfix's ways in."""
 
     lags = False
 
@@ -168,6 +179,15 @@ class HeldPostfix(_Door):
         """Count the messages in the queue."""
         hold = count_files([self._postfix.queue / "hold"])
         return hold + self._postfix.waiting()
+
+
+class HashedPostfix(HeldPostfix):
+    """The same, with the passwords of those who come seldom kept as hashes."""
+
+    name = "Postfix, queue, hashed passwords"
+
+    def __init__(self, postfix: Postfix) -> None:
+        _Door.__init__(self, postfix, postfix.hashed)
 
 
 class DeliveringPostfix(_Door):
