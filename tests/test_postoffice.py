@@ -266,17 +266,6 @@ class MaildropTest(Case):
             self.successResultOf(asked)
         self.assertLess(reads, 20)
 
-    def test_read_ahead_is_bounded(self) -> None:
-        """What is read ahead is bounded in octets and in number."""
-        self.house.put("alice", *[b"Subject: x\r\n\r\n" + b"x" * 20_000] * 50)
-        drop = self.drop()
-        self.collected(drop, 0)
-        self.assertLess(len(drop._ahead), 14)
-        self.house.put("bob", *[b"Subject: x\r\n\r\n"] * 100)
-        drop = self.drop("bob")
-        self.collected(drop, 0)
-        self.assertLess(len(drop._ahead), 40)
-
     def test_removed_by_another_hand(self) -> None:
         """A message that is gone is a LookupError; its neighbours are read."""
         self.house.put("alice", *[b"Subject: x\r\n\r\n%d\r\n" % n for n in range(5)])

@@ -9,10 +9,7 @@ from attrs import evolve
 from postmand.interfaces import Entry, LoginOverError, Member, Stored
 from postmand.message.headers import replace_thread_ids
 from postmand.postoffice.office import PostOffice
-
-# How much of a mailbox is read ahead of a client that collects in order.
-_AHEAD_MESSAGES = 32
-_AHEAD_OCTETS = 262_144
+from postmand.postoffice.readahead import ReadAhead
 
 
 class Maildrop:
@@ -30,8 +27,7 @@ class Maildrop:
         self._member = member
         self._entries: Sequence[Entry] = ()
         self._ids: Mapping[bytes, bytes] = {}
-        self._ahead: dict[int, Stored] = {}
-        self._last = -1
+        self._ahead = ReadAhead(self._read, self.sizes)
 
     async def open(self) -> None:
         """Take the snapshot."""
@@ -43,6 +39,7 @@ class Maildrop:
             entry.size + restored_growth(entry.thread_ids, self._ids)
             for entry in self._entries
         ]
+        self._ahead = ReadAhead(self._read, self.sizes)
 
     def uid(self, index: int) -> bytes:
         """Return the message's unique-id."""
@@ -51,11 +48,7 @@ class Maildrop:
     async def message(self, index: int) -> Stored:
         """Return the whole message, reading ahead of a client that goes in order."""
         await self._check()
-        if index not in self._ahead:
-            in_order = index == self._last + 1
-            await self._read_ahead(self._run_from(index) if in_order else [index])
-        self._last = index
-        return self._restored(self._ahead.pop(index))
+        return self._restored(await self._ahead.take(index))
 
     async def header(self, index: int) -> Stored:
         """Return the message without its body."""
@@ -65,10 +58,7 @@ class Maildrop:
 
     def close(self) -> None:
         """Let go of what was read ahead and not asked for."""
-        ahead, self._ahead = self._ahead, {}
-        for stored in ahead.values():
-            if stored.more is not None:
-                stored.more.close()
+        self._ahead.close()
 
     async def remove(self, indexes: Sequence[int]) -> None:
         """Remove these messages, on disk when it returns."""
@@ -80,26 +70,6 @@ class Maildrop:
     async def _check(self) -> None:
         if await self._office.credential(self._member) is None:
             raise LoginOverError
-
-    def _run_from(self, index: int) -> Sequence[int]:
-        """Return the indexes to read at once, beginning with `index`."""
-        wanted = [index]
-        octets = self.sizes[index]
-        for following in range(index + 1, len(self.sizes)):
-            octets += self.sizes[following]
-            if octets > _AHEAD_OCTETS or len(wanted) >= _AHEAD_MESSAGES:
-                break
-            wanted.append(following)
-        return wanted
-
-    async def _read_ahead(self, wanted: Sequence[int]) -> None:
-        self.close()
-        try:
-            self._ahead = dict(zip(wanted, await self._read(wanted), strict=True))
-        except LookupError:
-            # Another hand removed one of them, perhaps not the first.
-            first = wanted[:1]
-            self._ahead = dict(zip(first, await self._read(first), strict=True))
 
     async def _read(
         self, indexes: Sequence[int], *, bodies: bool = True
