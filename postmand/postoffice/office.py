@@ -38,10 +38,10 @@ from postmand.message.sanitizer import (
     Limits,
     MessageError,
     Washed,
-    parse,
     wash,
 )
 from postmand.message.trace import received, return_path
+from postmand.postoffice import washing
 from postmand.postoffice.desks import Question, to_be_answered
 from postmand.queue.room import Room
 from postmand.queue.spool import Spool
@@ -238,7 +238,7 @@ class PostOffice:
         small = spool.size <= self.settings.inline_bytes and not spool.on_disk
         try:
             if small:
-                await self._keep(member, addressed, spool, spoken, _at_once)
+                await self._keep(member, addressed, spool, spoken, washing.at_once)
             else:
                 async with self._large.of(_WASHING * spool.size):
                     await self._keep(member, addressed, spool, spoken, self._in_thread)
@@ -258,12 +258,16 @@ class PostOffice:
         credential = await self.credential(member)
         if credential is None:
             raise RefusedError(LOGIN_OVER)
-        draft: Draft = await run(_read, spool, self.settings.message)
-        mode = self._delay(draft, credential)
-        others = [one for one in draft.thread_ids if one != draft.client_id]
-        threads = await self.threads.own(member, others) if others else {}
         identity = self._identity(member.name, member.display_name)
-        washed: Washed = await run(wash, draft, identity, threads, self._random)
+        draft: Draft
+        washed: Washed | None
+        draft, washed = await run(
+            washing.read, spool, self.settings.message, identity, self._random
+        )
+        mode = self._delay(draft, credential)
+        if washed is None:
+            threads = await self.threads.own(member, washing.others(draft))
+            washed = await run(wash, draft, identity, threads, self._random)
         octets = sum(map(len, washed.body))
         if octets * addressed.copies > self.settings.copies_bytes:
             raise RefusedError(TOO_MANY_COPIES)
@@ -389,11 +393,3 @@ _REFUSALS = (
     StoreBusyError,
     RefusedError,
 )
-
-
-def _read(spool: Spool, limits: Limits) -> Draft:
-    return parse(spool.read(), limits, clean=True)
-
-
-async def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments)
