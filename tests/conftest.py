@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
+from xdist.scheduler import LoadScopeScheduling
 
+from tests import figures
+from tests.figures import Tell
 from tests.flow.house import House
 
 _HERE = Path(__file__).parent
@@ -25,6 +31,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("flow")
         if room == "peers":
             item.add_marker("peers")
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a worker whole files: their tests share a house, and may share a play."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        # The flood waits beside the scenes, and begins with them.
+        return nodeid.partition("::")[0].replace("_flood", "")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Have files shared out among the workers."""
+    return ByFile(config, log)
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Tell what was measured."""
+    return partial(record_property, figures.NAME)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have told."""
+    every = chain.from_iterable(terminalreporter.stats.values())
+    if lines := list(figures.told(every)):
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(autouse=True)

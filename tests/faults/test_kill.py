@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 import pytest
 from attrs import Factory, define
 
+from tests.figures import Tell
 from tests.flow.house import House, password, take_all
 
 KILLS = 50
@@ -164,9 +165,7 @@ def under_load(tmp_path_factory: pytest.TempPathFactory) -> tuple[House, Ledger]
     return house, load.ledger
 
 
-def test_kill(
-    under_load: tuple[House, Ledger], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_kill(under_load: tuple[House, Ledger], tell: Tell) -> None:
     """Fifty kills at random moments: nothing lost, nothing twice, no half delivery."""
     house, ledger = under_load
     try:
@@ -179,12 +178,11 @@ def test_kill(
     finally:
         house.stop()
     lucky = set(alices) - ledger.kept
-    with capsys.disabled():
-        print(
-            f"\n{KILLS} kills: {len(ledger.kept)} answered 250, {len(ledger.unsure)} "
-            f"without an answer of which {len(lucky)} were kept; "
-            f"{len(ledger.drained)} drained"
-        )
+    tell(
+        f"{KILLS} kills: {len(ledger.kept)} answered 250, {len(ledger.unsure)} "
+        f"without an answer of which {len(lucky)} were kept; "
+        f"{len(ledger.drained)} drained"
+    )
     assert len(ledger.kept) > KILLS
     assert ledger.kept <= set(alices)
     assert lucky <= ledger.unsure

@@ -29,6 +29,7 @@ from attrs import Factory, define, frozen
 from tests.faults.apart import PEER, SENDER, Apart, Patience, apart, wait_for
 from tests.faults.senders import Note, Senders, Told
 from tests.faults.test_kill_internet import Moods, Passing, doubles
+from tests.figures import Tell
 from tests.flow.house import House, password
 from tests.flow.program import LOCAL, Section
 from tests.flow.sink import Sink, Taken
@@ -320,9 +321,7 @@ def number_in(pattern: re.Pattern[bytes], message: bytes) -> int:
     return int(match[1])
 
 
-def test_all_is_there_once(
-    outcome: tuple[str, Outcome], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_is_there_once(outcome: tuple[str, Outcome], tell: Tell) -> None:
     """Members' mail and the Internet's is there, once but for SMTP's own window."""
     mode, found = outcome
     out, into = found.outward, found.inward
@@ -330,18 +329,17 @@ def test_all_is_there_once(
     twice_out = sum(map(doubles, sent), Counter[str]())
     twice_in = sum((doubles_in(found, number) for number in found.came), Counter[str]())
     unanswered = sum(not one.answered for copies in sent for one in copies)
-    with capsys.disabled():
-        print(
-            f"\n{mode}: {MESSAGES} messages each way in {found.seconds[0]:.0f} s, and "
-            f"{found.seconds[1]:.0f} s more until all had arrived; "
-            f"{dict(found.faults)}\n"
-            f"out: {len(out.kept)} answered 250, {out.unsure.total()} without an answer"
-            f"; {len(found.there)} at the sink, {len(found.back)} came back; the sink "
-            f"lost {unanswered} answers; twice: {dict(twice_out)}\n"
-            f"in: {len(into.kept)} answered 250, {len(into.refused)} refused, "
-            f"{into.unsure.total()} tries without an answer; {len(found.came)} in "
-            f"mailboxes, {len(found.reports)} reported; twice: {dict(twice_in)}"
-        )
+    tell(
+        f"{mode}: {MESSAGES} messages each way in {found.seconds[0]:.0f} s, and "
+        f"{found.seconds[1]:.0f} s more until all had arrived; "
+        f"{dict(found.faults)}\n"
+        f"out: {len(out.kept)} answered 250, {out.unsure.total()} without an answer"
+        f"; {len(found.there)} at the sink, {len(found.back)} came back; the sink "
+        f"lost {unanswered} answers; twice: {dict(twice_out)}\n"
+        f"in: {len(into.kept)} answered 250, {len(into.refused)} refused, "
+        f"{into.unsure.total()} tries without an answer; {len(found.came)} in "
+        f"mailboxes, {len(found.reports)} reported; twice: {dict(twice_in)}"
+    )
     assert not out.refused
     accepted = set(found.there) | set(found.back)
     # Nothing is lost, and nothing came from nowhere.

@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 from attrs import Factory, define, frozen
 
+from tests.figures import Tell
 from tests.flow.abroad import handed_in, quick
 from tests.flow.house import House, Section, free_port, password
 from tests.flow.sink import MOODS, WELL, Sink, Taken
@@ -293,22 +294,21 @@ def doubles(copies: Sequence[Taken]) -> Counter[str]:
     return found
 
 
-def test_kill(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+def test_kill(outcome: Outcome, tell: Tell) -> None:
     """Nothing acknowledged is lost; nothing is twice without need; all is paid once."""
     ledger = outcome.ledger
     twice = sum(map(doubles, outcome.copies.values()), Counter[str]())
     lost_answers = sum(
         not one.answered for copies in outcome.copies.values() for one in copies
     )
-    with capsys.disabled():
-        print(
-            f"\n{outcome.kills} kills, {MESSAGES} messages: "
-            f"{len(ledger.kept)} answered 250, {len(ledger.unsure)} without an answer "
-            f"of which {len(outcome.accepted - ledger.kept)} were kept; "
-            f"{len(outcome.copies)} at the sink, {len(outcome.bounces)} came back; "
-            f"the sink lost {lost_answers} answers; twice: {dict(twice)}; "
-            f"in flight at the starts: {outcome.in_flight}"
-        )
+    tell(
+        f"{outcome.kills} kills, {MESSAGES} messages: "
+        f"{len(ledger.kept)} answered 250, {len(ledger.unsure)} without an answer "
+        f"of which {len(outcome.accepted - ledger.kept)} were kept; "
+        f"{len(outcome.copies)} at the sink, {len(outcome.bounces)} came back; "
+        f"the sink lost {lost_answers} answers; twice: {dict(twice)}; "
+        f"in flight at the starts: {outcome.in_flight}"
+    )
     assert len(ledger.kept) > MESSAGES / 2
     assert not ledger.refused
     # Nothing is lost.

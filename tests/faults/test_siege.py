@@ -10,32 +10,20 @@ import select
 import smtplib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.faults.probe import Probe
+from tests.figures import Tell
 from tests.flow.house import PATIENCE, House
 
 IDLE = 5_000
 SPARE = 200
 LORISES = 100
 SMALL = b"From: jondoe@mail.i2p\r\nSubject: small\r\n\r\nstill served\r\n"
-
-Say = Callable[[str], None]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Print past pytest's capture."""
-
-    def told(words: str) -> None:
-        with capsys.disabled():
-            print(f"\n{words}", flush=True)
-
-    return told
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,7 +61,7 @@ def connect(port: int) -> socket.socket:
     return link
 
 
-def test_idle_sessions(house: House, say: Say) -> None:
+def test_idle_sessions(house: House, tell: Tell) -> None:
     """Five thousand idle sessions, and others are served."""
     count = min(IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE)
     assert_served(house)
@@ -86,7 +74,7 @@ def test_idle_sessions(house: House, say: Say) -> None:
                 links.append(connect(ports[number % 2]))
             assert_served(house)
         each = (resident(house) - before) / count / 1024
-        say(f"{count} idle sessions: {each:.1f} KiB each; {probe.told()}")
+        tell(f"{count} idle sessions: {each:.1f} KiB each; {probe.told()}")
         # They are alive, not only connected.
         links[-2].sendall(b"QUIT\r\n")
         assert links[-2].recv(512) == b"221 Bye\r\n"
@@ -121,7 +109,7 @@ def test_more_clients_than_files(tmp_path: Path) -> None:
         house.stop()
 
 
-def test_largest_message(house: House, say: Say) -> None:
+def test_largest_message(house: House, tell: Tell) -> None:
     """A message of the largest size there is, while others are served."""
     header = b"From: jondoe@mail.i2p\r\nSubject: large\r\n\r\n"
     line = b"x" * 76 + b"\r\n"
@@ -139,7 +127,7 @@ def test_largest_message(house: House, say: Say) -> None:
             times += 1
         handed_in.join()
         (message,) = house.collect("bob")
-    say(f"33 MB in and out, {times} others served meanwhile; {probe.told()}")
+    tell(f"33 MB in and out, {times} others served meanwhile; {probe.told()}")
     assert message.partition(b"\r\n\r\n")[2] == body
 
 
@@ -183,7 +171,7 @@ def in_data(house: House) -> socket.socket:
     return link
 
 
-def test_slow_loris(short_patience: House, say: Say) -> None:
+def test_slow_loris(short_patience: House, tell: Tell) -> None:
     """Clients that dribble into commands and bodies are let go; others are served."""
     house = short_patience
     links = [connect(house.smtp_port) for _ in range(LORISES)]
@@ -201,7 +189,7 @@ def test_slow_loris(short_patience: House, say: Say) -> None:
             if rounds % 10 == 1:
                 assert_served(house)
             threading.Event().wait(0.2)
-    say(f"{3 * LORISES} dribbling clients: all let go; {probe.told()}")
+    tell(f"{3 * LORISES} dribbling clients: all let go; {probe.told()}")
     for link in links:
         link.close()
     assert house.collect("alice") == []
@@ -219,7 +207,7 @@ def dribble(link: socket.socket) -> bool:
     return False
 
 
-def test_client_that_never_reads(house: House, say: Say) -> None:
+def test_client_that_never_reads(house: House, tell: Tell) -> None:
     """Who asks and asks and never reads is not read from; memory does not grow."""
     before = resident(house)
     links = []
@@ -237,7 +225,7 @@ def test_client_that_never_reads(house: House, say: Say) -> None:
                     link.send(b"NOOP\r\n" * 10_000)
         assert_served(house)
     grown = (resident(house) - before) / 1024 / 1024
-    say(f"8 clients that never read: {grown:.1f} MiB; {probe.told()}")
+    tell(f"8 clients that never read: {grown:.1f} MiB; {probe.told()}")
     for link in links:
         link.close()
     assert_served(house)

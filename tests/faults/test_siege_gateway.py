@@ -17,7 +17,8 @@ import pytest
 
 from postmand.config import Link, load
 from tests.conftest import need
-from tests.faults.test_siege import Say, many_files, resident, say  # noqa: F401
+from tests.faults.test_siege import many_files, resident  # noqa: F401
+from tests.figures import Tell
 from tests.flow.outpost import Gateway
 from tests.flow.program import LOCAL, PATIENCE, Program
 from tests.flow.sink import Sink
@@ -153,7 +154,7 @@ def besieged(tmp_path: Path) -> Iterator[Besieged]:
         sink.stop()
 
 
-def test_a_thousand(besieged: Besieged, say: Say) -> None:  # noqa: F811
+def test_a_thousand(besieged: Besieged, tell: Tell) -> None:
     """Memory is bounded, others are served; then each ends at its limit."""
     gateway = besieged.gateway
     siege = Siege(gateway.address, gateway.port, THOUSAND, PER_PEER)
@@ -172,7 +173,7 @@ def test_a_thousand(besieged: Besieged, say: Say) -> None:  # noqa: F811
         besieged.assert_bounded()
         besieged.assert_links()
         grown = [octets / THOUSAND / 1024 for octets in besieged.grown()]
-        say(
+        tell(
             f"{THOUSAND} slow callers, KiB each: gateway {grown[0]:.1f} "
             f"({', '.join(told)}), host {grown[1]:.2f}; "
             f"{len(files(gateway))} files open"

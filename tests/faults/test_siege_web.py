@@ -20,10 +20,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.faults.probe import Probe
-from tests.faults.test_siege import Say, assert_served, dribble, resident, say
+from tests.faults.test_siege import assert_served, dribble, resident
+from tests.figures import Tell
 from tests.flow.house import PATIENCE, House, free_port, password
-
-__all__ = ["say"]
 
 CONNECTIONS, PER_PEER = 500, 100
 FORM = 65_536
@@ -113,7 +112,7 @@ def is_let_in(house: House, number: int) -> bool:
             return False
 
 
-def test_slow_visitors(house: House, say: Say) -> None:
+def test_slow_visitors(house: House, tell: Tell) -> None:
     """As many as there may be, slow in all ways: bounded, ended, others served."""
     links: dict[socket.socket, bool] = {}
     newcomer = CONNECTIONS // PER_PEER
@@ -141,7 +140,7 @@ def test_slow_visitors(house: House, say: Say) -> None:
         for link in links:
             link.close()
     assert_served(house)
-    say(
+    tell(
         f"{CONNECTIONS} slow visitors: {grown / 2**20:.0f} MiB, of "
         f"{CONNECTIONS * (FORM + AROUND) / 2**20:.0f} by the configuration; all "
         f"ended after {rounds} rounds; {probe.told()}"
@@ -174,7 +173,7 @@ def is_reset(link: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def test_many_requests_at_once(house: House, say: Say) -> None:
+def test_many_requests_at_once(house: House, tell: Tell) -> None:
     """Who asks for a thousand pages at once, and takes none, gets few."""
     assert_served(house)
     before = resident(house)
@@ -188,14 +187,14 @@ def test_many_requests_at_once(house: House, say: Say) -> None:
     finally:
         for link in links:
             link.close()
-    say(
+    tell(
         f"{BURSTS} x {len(_BURST) // len(_GET)} requests at once: "
         f"{grown / 2**20:.1f} MiB; {probe.told()}"
     )
     assert grown < BURSTS * 4 * FORM
 
 
-def test_logins_and_sign_ups(house: House, say: Say) -> None:
+def test_logins_and_sign_ups(house: House, tell: Tell) -> None:
     """Pages that ask for Argon2 without end starve no login of SMTP and POP3."""
     assert_served(house)
     flood: dict[str, list[Form]] = {"sign-ups": [], "logins": []}
@@ -212,7 +211,7 @@ def test_logins_and_sign_ups(house: House, say: Say) -> None:
         unanswered = sum(not form.is_answered() for form in every)
         assert unanswered, "the flood was over before the logins"
         told = {what: statuses(forms) for what, forms in flood.items()}
-        say(f"{unanswered} of {len(every)} forms waited still; {told}")
+        tell(f"{unanswered} of {len(every)} forms waited still; {told}")
         assert set(told["sign-ups"]) == {200, 503}
         assert set(told["logins"]) == {403, 503}
     finally:

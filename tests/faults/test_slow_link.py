@@ -19,6 +19,7 @@ import pytest
 from attrs import frozen
 
 from tests.faults.apart import PEER, SENDER, Apart, apart, wait_for
+from tests.figures import Tell
 from tests.flow.outpost import Gateway
 
 MEGABYTES = float(os.environ.get("MEGABYTES", "2"))
@@ -136,14 +137,13 @@ def attached(messages: list[bytes]) -> list[bytes]:
     return [one for one in found if isinstance(one, bytes)]
 
 
-def test_crossing(crossing: Crossing, capsys: pytest.CaptureFixture[str]) -> None:
+def test_crossing(crossing: Crossing, tell: Tell) -> None:
     """Each arrives once and whole, and none of it went over the link twice."""
-    with capsys.disabled():
-        print(
-            f"\n{OCTETS:,} octets each way at {PACE:,.0f} a second: there in "
-            f"{crossing.seconds:.0f} s; the link passed {crossing.passed_in:,} in, "
-            f"{crossing.passed_out:,} out"
-        )
+    tell(
+        f"{OCTETS:,} octets each way at {PACE:,.0f} a second: there in "
+        f"{crossing.seconds:.0f} s; the link passed {crossing.passed_in:,} in, "
+        f"{crossing.passed_out:,} out"
+    )
     assert attached(crossing.came_in) == [crossing.sent_in]
     assert attached(crossing.came_out) == [crossing.sent_out]
     assert [len(crossing.came_in), len(crossing.came_out)] == [2, 2]

@@ -9,6 +9,7 @@ import pytest
 from attrs import define, field
 from playwright.sync_api import Browser, Page, Response
 
+from tests.figures import Tell
 from tests.flow.house import password
 from tests.peers.web import looks
 from tests.peers.web.browser import PHONE, Window
@@ -138,9 +139,7 @@ def test_what_is_wrong_has_the_focus(phone: Page) -> None:
     assert "not the same" in phone.locator(f"#{described}").inner_text()
 
 
-def test_weight(
-    web_house: WebHouse, browser: Browser, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_weight(web_house: WebHouse, browser: Browser, tell: Tell) -> None:
     """A first visit to any page is light, and takes few requests: all are printed."""
     alice = Window.open(browser, web_house.url)
     alice.page.goto("/login")
@@ -157,8 +156,7 @@ def test_weight(
             for path in _MEMBERS
         ),
     ]
-    with capsys.disabled():
-        print("\nA first visit, all header fields counted:", *visits, sep="\n  ")
+    tell("\n  ".join(["A first visit, all header fields counted:", *visits]))
 
 
 def _visit(window: Window, path: str) -> str:
