@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 from pathlib import Path
@@ -22,6 +21,7 @@ from postmand.message.sanitizer import (
     parse,
     wash,
 )
+from tests.long_run import run
 
 CORPUS = Path(__file__).parent / "data" / "corpus"
 JONDOE = Address(b"jondoe", b"mail.i2p")
@@ -200,17 +200,5 @@ def fuzz(iterations: int, seed: int) -> None:
             raise
 
 
-def main() -> None:
-    """Run it from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--iterations", type=int, default=1_000_000)
-    parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().getrandbits(32)
-    )
-    chosen = parser.parse_args()
-    print(f"{chosen.iterations} messages, seed {chosen.seed}")
-    fuzz(chosen.iterations, chosen.seed)
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, 1_000_000, "messages")

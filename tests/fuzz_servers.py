@@ -6,7 +6,6 @@ real but for its store, so what is tried here reaches the washing, too.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import random
 import re
@@ -16,6 +15,7 @@ from attrs import evolve
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from postmand.config import Limits
+from tests.long_run import run
 from tests.sessions import PASSWORD, House, Session, plain
 
 _REPLY = re.compile(rb"[2-5][0-9][0-9][ -][ -~]*")
@@ -199,17 +199,5 @@ def fuzz(iterations: int, seed: int) -> None:
         globalLogPublisher.removeObserver(note)
 
 
-def main() -> None:
-    """Run it from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--iterations", type=int, default=500_000)
-    parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().getrandbits(32)
-    )
-    chosen = parser.parse_args()
-    print(f"{chosen.iterations} streams on each server, seed {chosen.seed}")
-    fuzz(chosen.iterations, chosen.seed)
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, 500_000, "streams on each server")
