@@ -166,7 +166,6 @@ def _forwarding(site: Site, spool: SealedSpool, host: Host) -> Forwarding:
     return Forwarding(
         spool,
         host,
-        wall=site.clocks.wall,
         reactor=site.reactor,
         rng=site.random,
         in_thread=site.washing,

@@ -561,7 +561,6 @@ class ForwardingTests(NetCase):
         made = Forwarding(
             self.spool,
             net.host,
-            wall=lambda: self.wall,
             reactor=net.clock,
             rng=Random(4),
             in_thread=Work(),
@@ -683,19 +682,53 @@ class ForwardingTests(NetCase):
         self.assertEqual(self.counted, ["crate-refused"] * 900)
 
     def test_five_days(self) -> None:
-        """Then it is dropped, whether the host is there or not."""
-        net = self.net()
-        net.down = True
-        net.started()
+        """What the host puts off for five days goes then, and not before."""
+        net = self.net().started()
+        net.house.office.says = Reply(452, "4.2.2", "Full")
         self.put(b"one")
         self.forwarding(net)
-        self.wall += 5 * 86_400 - 10
-        net.advance(10)
+        for _ in range(119):
+            net.advance(3_600)
         self.assertEqual(len(self.spool.waiting()), 1)
-        self.wall += 20
-        net.advance(10)
+        for _ in range(4):
+            net.advance(3_600)
         self.assertEqual(self.counted, ["crate-expired"])
         self.assertEqual(self.spool.waiting(), [])
+
+    def test_a_clock_that_jumps(self) -> None:
+        """However old a crate seems, it is brought: no clock empties the spool."""
+        net = self.net().started()
+        self.wall -= 30 * 86_400
+        self.put(b"one", b"two")
+        self.wall += 60 * 86_400
+        self.put(b"three")
+        net.house.office.says = Reply(451, "4.3.0", "Later")
+        self.forwarding(net)
+        net.advance(10)
+        self.assertEqual(len(self.spool.waiting()), 3)
+        net.house.office.says = Reply(250, "2.0.0", "Ok")
+        net.advance(200)
+        self.assertEqual(self.counted, ["forwarded"] * 3)
+
+    def test_host_away_for_long(self) -> None:
+        """Days without the host are none that it had a crate in: it gets them all."""
+        net = self.net().started()
+        net.house.office.says = Reply(451, "4.3.0", "Later")
+        self.put(b"one")
+        forwarding = self.forwarding(net)
+        net.advance(10)
+        net.down = True
+        net.cut()
+        for _ in range(200):
+            net.advance(3_600)
+        self.put(b"two")
+        forwarding.wake()
+        net.down = False
+        net.advance(460)
+        self.assertEqual(len(self.spool.waiting()), 2)
+        net.house.office.says = Reply(250, "2.0.0", "Ok")
+        net.advance(4_000)
+        self.assertEqual(self.counted, ["forwarded"] * 2)
 
     def test_lost_and_found(self) -> None:
         """Every line cut at the worst moment again and again: each comes once."""

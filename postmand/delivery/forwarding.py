@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from postmand.delivery.host import Host
 
-# What the host has not taken after five days, nobody waits for any more.
+# What the host has put off for five days, nobody waits for any more; nor is it let go
+# for a few bad turns of the link on either side of an absence.
 _KEEP = 5 * 86_400.0
+_ENOUGH = 24
 # Between tries of one crate: seconds, doubled with each. It was the host's word, or
 # the link went: then what comes next is soon known.
 _GAP = 60.0
@@ -41,10 +43,7 @@ InThread = Callable[..., "Deferred[Any]"]
 
 
 class Lying(Protocol):
-    """A crate in the spool: since when (seconds since 1970-01-01 UTC), and its size."""
-
-    @property
-    def since(self) -> float: ...  # noqa: D102
+    """A crate in the spool, and its size."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -68,8 +67,9 @@ class Spool(Protocol):
 
 @define
 class _Tries:
-    """How a crate fared so far."""
+    """How a crate fared so far: the tries that failed, and when the first did."""
 
+    since: float
     count: int = 0
     next: float = float("-inf")
 
@@ -77,10 +77,11 @@ class _Tries:
 class Forwarding:
     """Brings the crates of a spool to the host, the oldest first.
 
-    A crate goes when the host has taken it, or never will (5xx), or when it has lain
-    there for five days; what it held nobody here knows. Until then it is tried, after
-    growing gaps. `wall` tells its age. `count` is told of "forwarded", "crate-refused",
-    "crate-expired" and "crate-unread".
+    A crate goes when the host has taken it, or never will (5xx), or when tries have
+    failed for five days; what it held nobody here knows. Until then it is tried, after
+    growing gaps. Those days are the reactor's, from the first try that failed in this
+    process: no clock that is set, no date on the disk, no absence of the host counts.
+    `count` is told of "forwarded", "crate-refused", "crate-expired", "crate-unread".
     """
 
     log = Logger()
@@ -90,7 +91,6 @@ class Forwarding:
         spool: Spool,
         host: Host,
         *,
-        wall: Callable[[], float],
         reactor: IReactorTime,
         rng: Random,
         in_thread: InThread,
@@ -98,7 +98,6 @@ class Forwarding:
     ) -> None:
         self._spool = spool
         self._host = host
-        self._wall = wall
         self._reactor = reactor
         self._rng = rng
         self._in_thread = in_thread
@@ -145,16 +144,16 @@ class Forwarding:
             del self._tries[name]
 
     def _due(self, crate: Lying) -> bool:
-        """Tell whether something is to be done with a crate now."""
-        if crate.name in self._underway:
+        """Tell whether a crate is to be tried now."""
+        if crate.name in self._underway or self._host.away:
             return False
-        tries = self._tries.get(crate.name, _Tries())
-        if self._reactor.seconds() < tries.next:
-            return False
-        return self._expired(crate) or not self._host.away
+        tries = self._tries.get(crate.name)
+        return tries is None or self._reactor.seconds() >= tries.next
 
     def _expired(self, crate: Lying) -> bool:
-        return self._wall() - crate.since > _KEEP
+        """Tell whether a crate that was put off again is to go."""
+        tries = self._tries[crate.name]
+        return tries.count >= _ENOUGH and self._reactor.seconds() - tries.since > _KEEP
 
     def _begin(self, crate: Lying) -> None:
         done: Deferred[None] = Deferred()
@@ -165,28 +164,32 @@ class Forwarding:
 
     async def _settle(self, crate: Lying) -> None:
         """Try once, and do what follows from the answer."""
-        if self._expired(crate):
-            self._count("crate-expired")
-            await self._in_thread(self._spool.remove, crate.name)
-            return
         begin = partial(_FromDisk, self._spool, crate.name, self._in_thread)
         reply = await self._host.carry(crate.octets, begin)
         if reply.delivered or reply.permanent:
-            self._count("forwarded" if reply.delivered else "crate-refused")
-            await self._in_thread(self._spool.remove, crate.name)
-        elif reply.enhanced.startswith("4.4."):
+            word = "forwarded" if reply.delivered else "crate-refused"
+            await self._let_go(crate, word)
+            return
+        if reply.enhanced.startswith("4.4."):
             # The network's trouble (RFC 3463 3.5).
             self._later(crate, _SHORT_GAP, _LONGEST_SHORT_GAP)
         else:
             self._later(crate)
+        if self._expired(crate):
+            await self._let_go(crate, "crate-expired")
+
+    async def _let_go(self, crate: Lying, why: str) -> None:
+        self._count(why)
+        await self._in_thread(self._spool.remove, crate.name)
 
     def _later(
         self, crate: Lying, gap: float = _GAP, longest: float = _LONGEST_GAP
     ) -> None:
-        tries = self._tries.setdefault(crate.name, _Tries())
+        now = self._reactor.seconds()
+        tries = self._tries.setdefault(crate.name, _Tries(now))
         gap = min(gap * 2 ** min(tries.count, 16), longest)
         tries.count += 1
-        tries.next = self._reactor.seconds() + gap * self._rng.uniform(0.5, 1.5)
+        tries.next = now + gap * self._rng.uniform(0.5, 1.5)
 
     def _broken(self, crate: Lying, fault: Failure) -> None:
         """The disk failed, or the fault is ours: the others go on."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from time import time
 from typing import Any
 
 from twisted.internet import reactor
@@ -151,7 +150,6 @@ class LinkTests(TestCase):
             forwarding = Forwarding(
                 spool,
                 host,
-                wall=time,
                 reactor=self.reactor,
                 rng=Random(4),
                 in_thread=deferToThread,
