@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+from typing import Any
+
 import pytest
+from twisted.internet.task import Clock
 
 from postmand.delivery import mta_sts
 from postmand.delivery.mta_sts import Policy
 from postmand.delivery.policies import Policies, PolicyFetchError
+from postmand.delivery.wellknown import PolicyFile
 from tests.names import FAILED, NOTHING, Names
 from tests.test_mx import result
 
@@ -211,3 +216,23 @@ def test_bounded() -> None:
         web.publish(domain, "1")
         assert web.policy(domain) == "enforce"
     assert web.fetched == ["a.org", "b.org", "c.org", "a.org"]
+
+
+@pytest.mark.parametrize(
+    "domain", ["a_b.org", "-a.org", "xn--a.org", f"{'a' * 64}.org"]
+)
+def test_a_name_that_nobody_can_prove(domain: str) -> None:
+    """No certificate is for it: there is no policy, and no fault of ours."""
+    names = Names()
+    names.put(f"mta-sts.{domain}", "A", "11.0.0.1")
+    dialled: list[str] = []
+
+    def dial(address: str, port: int) -> Any:
+        dialled.append(address)
+
+    file = PolicyFile(
+        names, public=lambda _: True, dial=dial, reactor=Clock(), rng=Random(1)
+    )
+    with pytest.raises(PolicyFetchError):
+        result(file.fetch(domain))
+    assert dialled == []

@@ -65,8 +65,13 @@ class PolicyFile:
         """Return the file; raises PolicyFetchError."""
         host = mx.Host(f"mta-sts.{domain}")
         places = await mx.places(host, self._resolver, self._rng, self._public)
+        try:
+            # A domain may have a name in the DNS that no certificate can be for.
+            proof = self._prove(host.name)
+        except ValueError:
+            raise PolicyFetchError from None
         for address in places.addresses:
-            door = _Door(self._dial(address, self._port), self._prove(host.name))
+            door = _Door(self._dial(address, self._port), proof)
             getting = Deferred.fromCoroutine(self._get(host.name, door))
             timer = self._reactor.callLater(_PATIENCE, getting.cancel)
             try:
