@@ -567,6 +567,21 @@ class SecrecyTests(ExitCase):
             self.assertEqual(net.called, [ONE], "the other is not in the policy")
             self.assertEqual(len(net.at[ONE].taken), code.startswith("2"))
 
+    def test_mta_sts_and_dane_that_can_not_be_used(self) -> None:
+        """Keys that decide nothing take nothing from an enforced policy."""
+        for handshake, named, code in (
+            ("good", b"a.example.org", "250 2.0.0"),
+            ("untrusted", b"a.example.org", "451 4.7.5"),
+            ("good", b"c.example.org", "451 4.7.5"),
+        ):
+            net = signed()
+            net.names.put("_mta-sts.example.org", "TXT", '"v=STSv1; id=1;"')
+            net.files["example.org"] = POLICY.replace(b"a.example.org", named)
+            net.names.put("_25._tcp.a.example.org", "TLSA", self_signed("x").tlsa(1))
+            net.at[ONE].offers, net.at[ONE].handshake = STARTTLS, handshake
+            self.assertEqual(self.code(net), code)
+            self.assertEqual(len(net.at[ONE].taken), code.startswith("2"))
+
     def test_mta_sts_names_nobody(self) -> None:
         """Servers that are not in the policy are not even called."""
         net = self.sts(POLICY.replace(b"a.example.org", b"c.example.org"))

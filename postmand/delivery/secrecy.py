@@ -50,17 +50,19 @@ class Secrecy:
         """Return what a host has to show, or why it gets no mail.
 
         Where DANE says something it counts, and MTA-STS never excuses from it
-        (RFC 8461 2).
+        (RFC 8461 2). Keys of which none can be used authenticate nobody: they ask for
+        TLS, and what the policy asks for beside that still holds (RFC 7672 2.2).
         """
+        guard: Guard | Reply | None = None
         if self._dane and host.secure and places.secure:
             guard = await self._by_dane(domain, host, places)
-            if guard is not None:
-                return guard
+        if isinstance(guard, Reply) or (guard is not None and guard.checked):
+            return guard
         if policy is not None:
             if not policy.names(host.name):
                 return NOT_NAMED
             return Guard((host.name,), required=True, authority=True)
-        return Guard((host.name,))
+        return guard or Guard((host.name,))
 
     async def _by_dane(
         self, domain: str, host: Host, places: Places

@@ -214,6 +214,20 @@ def test_both(scene: Scene) -> None:
     assert scene.strangers.arrived("both-wrong.example") == []
 
 
+@pytest.mark.parametrize(
+    ("domain", "expected"),
+    [
+        ("unusable.example", TAKEN),
+        ("unusable-self.example", WRONG_KEY),
+        ("unusable-plain.example", NO_TLS),
+    ],
+)
+def test_keys_of_no_use(scene: Scene, domain: str, expected: str) -> None:
+    """Signed keys that decide nothing leave an enforced policy as it is."""
+    assert scene.reply(domain) == expected
+    assert scene.strangers.arrived(domain) == [True] * (expected == TAKEN)
+
+
 def test_not_named(scene: Scene) -> None:
     """A server that the policy does not name gets nothing, good as it may be."""
     assert scene.reply("not-named.example") == WRONG_KEY

@@ -119,7 +119,7 @@ NEITHER = {
     "any-plain.example": (PLAIN, False),
     **{f"any-{how}.example": (address, False) for how, address in BETWEEN.items()},
 }
-ALSO_GOOD = ("moves", "not-named", "both-wrong", "insecure")
+ALSO_GOOD = ("moves", "not-named", "both-wrong", "insecure", "unusable")
 GOOD_NAMES = tuple(
     f"mx.{name}"
     for name, (address, *_) in {**DANE, **STS}.items()
@@ -177,6 +177,14 @@ def domains(port: int, shown: Shown) -> Domains:
     made.add("both.example", SELF, *shown.tlsa("self"), signed=True, mode="enforce")
     # DANE's key is wrong, and MTA-STS would be content.
     made.add("both-wrong.example", GOOD, *wrong, signed=True, mode="enforce")
+    # DANE's key is of a kind that mail has no use for: the policy alone decides.
+    for name, address in (
+        ("unusable.example", GOOD),
+        ("unusable-self.example", SELF),
+        ("unusable-plain.example", PLAIN),
+    ):
+        useless = shown.good.tlsa(1)
+        made.add(name, address, useless, signed=True, mode="enforce")
     key = shown.tlsa("ee")[0]
     # All is signed but the keys, which are in a zone of their own.
     made.add("cut.example", SELF, signed=True)
