@@ -74,6 +74,12 @@ class IHost(Interface):
         questions is reached. Answers are not kept.
         """
 
+    def takes(octets: int) -> bool:
+        """Tell whether a message of that size is none the host has said is too large.
+
+        True while nothing is known; what it said last holds while the link is away.
+        """
+
     def hand_over(sealed: bytes) -> Deferred[Reply]:
         """Hand over a sealed crate whose caller waits: its refusal is still heard.
 

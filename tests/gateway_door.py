@@ -211,6 +211,7 @@ class World:
     found: Authenticated = GOOD
     kept: list[bytes] = field(factory=list)
     full: bool = False
+    most: int = 0
     crates: list[Crate] = field(factory=list)
 
     def begin(self, peer: str, session: facts.Session, sender: bytes) -> FakeInquiry:
@@ -228,6 +229,10 @@ class World:
         """IHost."""
         self.questions.append((sender, recipient, size))
         return succeed(self.replies.get(recipient, self.answer))
+
+    def takes(self, octets: int) -> bool:
+        """IHost."""
+        return not 0 < self.most < octets
 
     def hand_over(self, sealed: bytes) -> Deferred[Reply]:
         """IHost."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import globalLogPublisher
@@ -276,6 +277,16 @@ class QuestionTests(NetCase):
         net = self.net().started()
         asked = net.host.recipient(ALICE[0], ALICE[1], MOST + 1)
         self.assertEqual(self.code(asked), (552, "5.3.4"))
+
+    def test_what_the_host_takes(self) -> None:
+        """What it announced last is known, when it is away too."""
+        net = self.net()
+        self.assertTrue(net.host.takes(10 * MOST))
+        net.started()
+        self.assertEqual([net.host.takes(MOST + one) for one in (0, 1)], [True, False])
+        net.down = True
+        net.cut()
+        self.assertFalse(net.host.takes(MOST + 1))
 
     def test_line_lost(self) -> None:
         """A question on a lost line is asked on another, once."""
@@ -671,6 +682,39 @@ class ForwardingTests(NetCase):
         net.advance(1)
         self.assertEqual(self.counted, ["crate-refused", "forwarded"])
         self.assertEqual(self.spool.waiting(), [])
+
+    def test_not_about_the_mail(self) -> None:
+        """A 5xx for the line that announces a crate, or before its end, loses none."""
+        large = os.urandom(3_000_000)
+        for refusal in (b"501 5.5.4 what?", b"500 what?", b"552 5.3.4 too large"):
+            net = self.net(most=8_000_000).started()
+            self.put(large)
+
+            def refuse(session: Any, argument: bytes, said: bytes = refusal) -> None:
+                del argument
+                session.send(said)
+                session.close()
+
+            with mock.patch.object(HostSession, "_bdat", refuse):
+                forwarding = self.forwarding(net)
+                net.advance(10)
+            self.assertEqual(len(self.spool.waiting()), 1, refusal)
+            net.advance(3_600)
+            self.assertEqual(net.house.office.bodies, [large])
+            self.successResultOf(forwarding.stop())
+        self.assertEqual(self.counted, ["forwarded"] * 3)
+
+    def test_larger_than_the_host_takes(self) -> None:
+        """Two ends that disagree on what is too large lose no mail: it waits."""
+        net = self.net().started()
+        self.put(b"x" * 30_000)
+        net.house.link.max_crate_bytes = 20_000
+        self.forwarding(net)
+        net.advance(60)
+        self.assertEqual((self.counted, len(self.spool.waiting())), ([], 1))
+        net.house.link.max_crate_bytes = 2_000_000
+        net.advance(3_600)
+        self.assertEqual(self.counted, ["forwarded"])
 
     def test_many_refused_at_once(self) -> None:
         """A host that becomes away in between does not deepen the stack."""

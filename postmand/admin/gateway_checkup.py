@@ -93,7 +93,7 @@ def _lying(directory: Path, exchange: Exchange) -> Iterator[Finding]:
     if days > _LONG_DAYS:
         yield warn(
             f"{what}, the oldest for {days:.0f} days",
-            "bring the link to the mail host up: after five days it is dropped",
+            "bring the link up; what the mail host puts off for days is dropped",
         )
     elif fill >= 1.0:
         yield fail(f"{what}: full", "bring the link to the mail host up, or make room")

@@ -1,17 +1,21 @@
-"""The doctor's look at a gateway's link: whether the mail host answers, and is it."""
+"""The doctor's look at a gateway's link: whether the mail host answers, and is it.
+
+And whether it takes what the gateway takes for it.
+"""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from attrs import define
 from OpenSSL import SSL
 
 from postmand.admin.finding import Finding, fail, ok, warn
-from postmand.config import Config, Link
+from postmand.config import Config, Exchange, Link
 from postmand.config.places import read_place
+from postmand.delivery.replies import Answer, ReplyScan, extensions
 from postmand.gateway_keys import LINK_NAME
 from postmand.link import Pinned
 from postmand.store import keyfile
@@ -27,9 +31,9 @@ class _StrangerError(Exception):
 
 
 def check_link(config: Config) -> Iterator[Finding]:
-    """Connect to the mail host as the gateway does; nothing is said but QUIT."""
-    link = config.link
-    if link is None:
+    """Connect to the mail host as the gateway does; nothing is said but EHLO, QUIT."""
+    link, exchange = config.link, config.exchange
+    if link is None or exchange is None:
         return
     what = f"link: the mail host at {link.host}"
     path = config.state / LINK_NAME
@@ -39,26 +43,45 @@ def check_link(config: Config) -> Iterator[Finding]:
     if not (link.host_pin and link.host_key):
         yield fail("link: the mail host's keys are not known", _PAIR)
         return
-    yield _asked(what, link, keyfile.read(path))
+    yield from _asked(what, link, exchange, keyfile.read(path))
 
 
-def _asked(what: str, link: Link, identity: bytes) -> Finding:
+def _asked(
+    what: str, link: Link, exchange: Exchange, identity: bytes
+) -> Iterator[Finding]:
     try:
         peer = _connected(link.host)
         if peer is None:
-            return ok(f"{what} is no TCP port, not tried")
+            yield ok(f"{what} is no TCP port, not tried")
+            return
         with peer:
-            greeting = _greeting(peer, Pinned(identity, link.host_pin))
+            hello = b"EHLO %s\r\n" % exchange.host_name.encode()
+            said = _said(peer, Pinned(identity, link.host_pin), hello)
     except _StrangerError:
-        return fail(f"{what} is another than the one it was paired with", _PAIR)
+        yield fail(f"{what} is another than the one it was paired with", _PAIR)
     except (SSL.Error, ConnectionResetError):
-        return fail(f"{what} does not take this gateway: not paired, or retired", _PAIR)
+        yield fail(f"{what} does not take this gateway: not paired, or retired", _PAIR)
     except (OSError, ValueError) as error:
         why = "no answer" if isinstance(error, TimeoutError) else str(error)
-        return fail(f"{what} is away ({why})", "look at the tunnel, and at the host")
-    if not greeting.startswith(b"220 "):
-        return fail(f"{what} has our host's key and no greeting", "look at its log")
-    return ok(f"{what} answers with the key it was paired with")
+        yield fail(f"{what} is away ({why})", "look at the tunnel, and at the host")
+    else:
+        yield from _judged(what, exchange, said)
+
+
+def _judged(what: str, exchange: Exchange, said: Sequence[Answer]) -> Iterator[Finding]:
+    """Judge the greeting, and what the answer to EHLO offers."""
+    if [one.code for one in said] != [220, 250]:
+        yield fail(f"{what} has our host's key and no greeting", "look at its log")
+        return
+    yield ok(f"{what} answers with the key it was paired with")
+    offered = extensions(said[1]).get(b"SIZE", b"")
+    most, ours = int(offered) if offered.isdigit() else 0, exchange.max_message_bytes
+    if 0 < most < ours:
+        yield warn(
+            f"link: the mail host takes {most} octets a message, we take {ours}",
+            "set [exchange] max_message_bytes to the host's: what is between is "
+            "refused only when all of it has come",
+        )
 
 
 def _connected(endpoint: str) -> socket.socket | None:
@@ -86,8 +109,8 @@ class _Refusal:
         self.failed = True
 
 
-def _greeting(peer: socket.socket, pinned: Pinned) -> bytes:
-    """Shake hands, return the first line, say QUIT.
+def _said(peer: socket.socket, pinned: Pinned, hello: bytes) -> list[Answer]:
+    """Shake hands; return the greeting and the answer to a hello; say QUIT.
 
     Our own certificate is shown to nobody but whom the pin names: the checks are those
     of the running gateway. Raises _StrangerError, SSL.Error and OSError.
@@ -103,12 +126,22 @@ def _greeting(peer: socket.socket, pinned: Pinned) -> bytes:
         raise
     if refusal.failed:
         raise _StrangerError
-    line = b""
-    while not line.endswith(b"\n") and len(line) < _READ:
-        line += _until_done(lambda: tls.recv(_READ), tls, peer)
+    said = _replies(tls, peer)
+    if said and said[0].code == 220:
+        tls.send(hello)
+        said += _replies(tls, peer)
     tls.send(b"QUIT\r\n")
     _flush(tls, peer)
-    return line
+    return said
+
+
+def _replies(tls: SSL.Connection, peer: socket.socket) -> list[Answer]:
+    """Read on to a reply's end; none where what comes is no reply."""
+    said: list[Answer] = []
+    scan = ReplyScan()
+    while not said and not scan.fault:
+        said += scan.feed(_until_done(lambda: tls.recv(_READ), tls, peer))
+    return said
 
 
 def _until_done(step: Any, tls: SSL.Connection, peer: socket.socket) -> Any:

@@ -132,6 +132,8 @@ class Host:
         self._naps: set[Deferred[None]] = set()
         self._stopped = True
         self._told = ""
+        # The largest message the host takes, as it said last; 0 for no bound.
+        self._most = 0
 
     def start(self) -> None:
         """Begin to keep the lines up."""
@@ -182,6 +184,10 @@ class Host:
         self._dispatch()
         return question.done
 
+    def takes(self, octets: int) -> bool:
+        """Tell whether the host may take a message of that size (see IHost)."""
+        return not 0 < self._most < octets
+
     def hand_over(self, sealed: bytes) -> Deferred[Reply]:
         """Hand over a sealed crate whose caller waits (see IHost)."""
         load = Load(len(sealed), partial(_Slices, sealed), live=True)
@@ -214,8 +220,9 @@ class Host:
 
     # What a line tells (its Company).
 
-    def ready(self, line: HostLine) -> None:  # noqa: ARG002
+    def ready(self, line: HostLine) -> None:
         """Give out what waits."""
+        self._most = line.most
         if self._told:
             self._told = ""
             self.log.info("the mail host is back")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
 from postmand.delivery.client import Client
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from postmand.delivery.replies import Answer
     from postmand.interfaces import IChunks
     from postmand.link import Pinned
 
@@ -43,6 +44,9 @@ _ASKED = 50
 
 # What a host offers that knows a crate whose caller waits from one that was kept.
 XLIVE = b"XLIVE"
+
+# What a host says of a line it can not read (RFC 5321 4.2.2).
+_MALFORMED = frozenset({500, 501, 502, 503, 504})
 
 TOO_LARGE = Reply(552, "5.3.4", "The message is larger than the mail host takes")
 
@@ -118,6 +122,18 @@ class Company(Protocol):
         """The line is over, with what it did not finish."""
 
 
+def _on_a_crate(answer: Answer, *, cut: bool) -> Reply:
+    """Return what was said of a crate; for good is only what opened it.
+
+    A refusal of the line that announced it, or one that came before its end, is of no
+    mail: what the two ends disagree about may be mended, and nobody can write it again.
+    """
+    reply = answer.reply()
+    if reply.permanent and (cut or reply.code in _MALFORMED):
+        return evolve(reply, code=451, enhanced=f"4{reply.enhanced[1:]}")
+    return reply
+
+
 class HostLine(Client):
     """A conversation from greeting to QUIT.
 
@@ -144,7 +160,8 @@ class HostLine(Client):
         self._rng = rng
         self._asked: deque[Question] = deque()
         self._load: Load | None = None
-        self._most = 0
+        # The largest message the host takes (RFC 1870), 0 for no bound.
+        self.most = 0
         self._offered: Container[bytes] = ()
 
     # What the company asks.
@@ -171,7 +188,7 @@ class HostLine(Client):
 
     def ask(self, question: Question) -> None:
         """Ask at once."""
-        if 0 < self._most < question.size:  # RFC 1870 6.1
+        if 0 < self.most < question.size:  # RFC 1870 6.1
             question.settle(TOO_LARGE)
             return
         question.tries += 1
@@ -203,7 +220,7 @@ class HostLine(Client):
             raise Gone("hello-refused")
         most = offered.get(b"SIZE", b"")
         self._offered = offered
-        self._most = int(most) if most.isdigit() and len(most) <= 20 else 0
+        self.most = int(most) if most.isdigit() and len(most) <= 20 else 0
         self.greeted = True
         self._company.ready(self)
 
@@ -246,7 +263,7 @@ class HostLine(Client):
             raise Gone("no-reply")
         self._load = None
         self.proven = True
-        load.settle(answer.reply())
+        load.settle(_on_a_crate(answer, cut=left > 0))
         if left:
             raise Gone("")
 

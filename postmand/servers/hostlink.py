@@ -20,7 +20,6 @@ from postmand.rules.verdict import Verdict
 from postmand.servers.crate_intake import NO_SPACE, CrateIntake
 from postmand.servers.doubles import Doubles
 from postmand.servers.factory import DialogueFactory
-from postmand.servers.intake import TOO_LARGE
 from postmand.servers.neighbours import Neighbour, Neighbours
 from postmand.servers.smtp import ESMTP, Answer
 from postmand.servers.within import Within
@@ -58,6 +57,11 @@ _QUESTIONS = Verdict(
 )
 _CRATES = Verdict(
     "gateway-crates", 451, "4.7.1", "Too much mail this hour; try again later"
+)
+# Of a crate, and unopened: the gateway has told its caller 250, and nobody can write it
+# again. It comes again, until the two ends agree on what is too large.
+_TOO_LARGE = Verdict(
+    "crate-too-large", 452, "4.3.4", "The crate is larger than the mail host takes now"
 )
 _UNOPENED = Verdict("crate-unopened", 554, "5.6.0", "The crate does not open")
 _CROWDED = Verdict(
@@ -202,7 +206,7 @@ class HostSession(ESMTP["Address"]):
             self.protest(503, "5.5.1", "Say EHLO first")
             self.close()
         elif int(octets) > self._house.max_crate_bytes:
-            self.refuse(TOO_LARGE)
+            self.refuse(_TOO_LARGE)
             self.close()
         else:
             return self._begin(int(octets), live=word == _LIVE)

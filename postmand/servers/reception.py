@@ -19,6 +19,7 @@ from postmand.message.authentication import Authenticated
 from postmand.queue.room import Room
 from postmand.queue.spool import Spool
 from postmand.rules.verdict import Verdict
+from postmand.servers.intake import TOO_LARGE
 from postmand.servers.traces import Letter, letter
 
 if TYPE_CHECKING:
@@ -138,6 +139,9 @@ class Reception:
             return HEADER_TOO_LONG
         if read.hops > self._settings.hops:
             return LOOP
+        # Before it is kept: later nobody would be told.
+        if not self._host.takes(len(read.clean_header) + len(read.body)):
+            return TOO_LARGE
         found = await self._authenticate(
             origin.peer, origin.helo, origin.sender, read.header, (read.body,)
         )

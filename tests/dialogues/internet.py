@@ -84,6 +84,9 @@ class _MailHost:
         name = recipient.partition(b"@")[0].decode()
         return self.store.accounts.recipient(name).addCallback(told)
 
+    def takes(self, octets: int) -> bool:
+        return True
+
     def hand_over(self, sealed: bytes) -> Deferred[Reply]:
         crate = self.crates[int(sealed)]
         copies: list[Copy] = []

@@ -72,6 +72,17 @@ def test_link(pair: Pair) -> None:
     (line,) = pair.doctor("link: ")
     assert line.startswith("ok ")
     assert line.endswith("answers with the key it was paired with")
+    pair.gateway.configure(
+        exit={"resolver": "nowhere"}, exchange={"max_message_bytes": 60_000_000}
+    )
+    same, larger = pair.doctor("link: ")
+    assert same == line
+    assert larger.startswith("warn ")
+    assert " octets a message, we take 60000000  - set " in larger
+    pair.gateway.configure(
+        exit={"resolver": "nowhere"}, exchange={"max_message_bytes": 1_000_000}
+    )
+    assert pair.doctor("link: ") == [line]
     pair.house.ctl("gateway", "retire", "1")
     (line,) = pair.doctor("link: ")
     assert "FAIL" in line
