@@ -114,6 +114,18 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(report.replies[ALICE], Reply(550, "5.1.1", "who?"))
         self.assertEqual(report.replies[BOB].code, 250)
 
+    def test_many_recipients(self) -> None:
+        """As many as a gateway takes are told in one answer, and none is sent again."""
+        to = [b"%s%d@example.org" % (b"x" * 60, number) for number in range(500)]
+        net = self.doubtful(HANG_UP, *to)
+        lines = [b"250-<%s> 550 5.1.1 %s" % (one, b"who " * 20) for one in to]
+        lines[-1] = lines[-1].replace(b"250-", b"250 ")
+        net.doors["a"].says = {b"XASK": b"\r\n".join(lines)}
+        report = self.send(net, *to)
+        self.assertEqual({one.code for one in report.replies.values()}, {550})
+        self.assertEqual(len(report.replies), len(to))
+        self.assertEqual(net.sent("a") + net.sent("b"), 1)
+
     def test_strange_answers(self) -> None:
         """Nobody gets a reply that is none, or is somebody else's."""
         for told in (

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from postmand.config import Limits
 from postmand.counts import Counts
+from postmand.delivery.replies import ReplyScan, remembered
 from postmand.inbound import IExit, Outward
 from postmand.internet import Reply
 from postmand.message.restamp import RELEASED
@@ -361,6 +362,17 @@ class AskingTest(SynchronousTestCase):
         self.assertEqual(self.ask(), told)
         self.house.clock.advance(2)
         self.assertEqual(self.ask(), b"550 5.5.0 unknown\r\n")
+
+    def test_however_much_a_server_said(self) -> None:
+        """The host reads all of the answer, of as many recipients as there may be."""
+        to = [b"%s%d@example.org" % (b"x" * 60, number) for number in range(100)]
+        self.session.send(message(*to))
+        self.session.drop()
+        self.outside.answer(dict.fromkeys(to, Reply(550, "5.1.1", "who? " * 60)))
+        told = self.ask()
+        self.assertLess(max(map(len, told.split(b"\r\n"))), 180)
+        (answer,) = ReplyScan(len(to)).feed(told)
+        self.assertEqual([one for one, _ in remembered(answer)], to)
 
     def test_unknown(self) -> None:
         """Of what never came, or came without a name, nothing is known."""

@@ -63,6 +63,16 @@ class ScanTests(SynchronousTestCase):
             answers, found = read(b"220 hello\r\n" + garbage)
             self.assertEqual((answers, found), ([Answer(220, (b"hello",))], fault))
 
+    def test_more_lines(self) -> None:
+        """Who expects a long reply reads so many lines, of a length that is bounded."""
+        line = b"250-<%s> 550 5.1.1 no\r\n" % (b"a" * 600)
+        scan = ReplyScan(1_000)
+        self.assertEqual(len(scan.feed(line * 999 + b"250 ok\r\n")[0].lines), 1_000)
+        self.assertEqual((scan.feed(line * 1_001), scan.fault), ([], "reply-too-long"))
+        scan = ReplyScan(1_000)
+        scan.feed((b"250-" + b"x" * 2_000 + b"\r\n") * 400)
+        self.assertEqual(scan.fault, "reply-too-long")
+
     def test_nothing_after_a_fault(self) -> None:
         """Where one reply ends is not known any more."""
         scan = ReplyScan()

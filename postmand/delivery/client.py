@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from twisted.internet.defer import Deferred
 
 from postmand.delivery.connection import Connection, Gone
+from postmand.delivery.replies import LINES
 from postmand.faults import log_fault
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ class Client(Connection):
 
     far_end: ClassVar[str] = "a server"
 
-    def __init__(self, patience: float, reactor: IReactorTime) -> None:
-        super().__init__(reactor)
+    def __init__(
+        self, patience: float, reactor: IReactorTime, lines: int = LINES
+    ) -> None:
+        super().__init__(reactor, lines)
         self.greeted = False
         self._patience = patience
         self._retired = False

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from postmand.delivery.replies import Answer, ReplyScan
+from postmand.delivery.replies import LINES, Answer, ReplyScan
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -30,19 +30,21 @@ class Connection(Protocol):
     """Replies in, commands out. One coroutine waits at a time.
 
     `over` names why nothing more will come, None while it may. Replies that came before
-    are still handed out. No more of them are kept than are owed.
+    are still handed out. No more of them are kept than are owed, and each has at most
+    `lines` lines.
     """
 
     log = Logger()
     transport: Any
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: IReactorTime, lines: int = LINES) -> None:
         self.reactor = reactor
         self.over: str | None = None
         # What was said while nobody had been asked.
         self.unasked: Answer | None = None
         self._lost = False
-        self._scan = ReplyScan()
+        self._lines = lines
+        self._scan = ReplyScan(lines)
         self._answers: deque[Answer] = deque()
         self._owed = 0
         self._choked = False
@@ -122,7 +124,7 @@ class Connection(Protocol):
     def anew(self) -> bool:
         """Forget what came so far; False if there was something nobody has read yet."""
         clean = not (self._answers or self._scan.begun or self.unasked)
-        self._scan = ReplyScan()
+        self._scan = ReplyScan(self._lines)
         return clean and self.over is None
 
     async def room(self, deadline: float) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from postmand.delivery.client import Client
 from postmand.delivery.connection import Gone
 from postmand.delivery.errand import Stage
-from postmand.delivery.replies import extensions
+from postmand.delivery.replies import LINES, extensions
 from postmand.delivery.transaction import (
     DATA,
     Inquiry,
@@ -34,6 +34,9 @@ _GATHER = 65_536
 # many octets, which leave at so many a second at least.
 _UNDERWAY = 4_194_304
 _SLOWEST = 1_024
+# A gateway tells of all recipients of a transaction in one reply, and takes so many at
+# most ([exchange] max_recipients there).
+_MOST_TOLD = 1_000
 # How a connection that has worked may end without anybody's fault.
 _WORN = frozenset({"lost", "closing"})
 
@@ -59,7 +62,7 @@ class Dialogue(Client):
         *,
         lmtp: bool,
     ) -> None:
-        super().__init__(patience, reactor)
+        super().__init__(patience, reactor, _MOST_TOLD if lmtp else LINES)
         self.free = False
         self.refusal: Answer | None = None
         self._company = company

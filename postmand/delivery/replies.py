@@ -14,8 +14,11 @@ from postmand.internet import Reply
 
 # RFC 5321 4.5.3.1.5 allows 512 octets a line; many say more.
 _LINE_OCTETS = 4_096
-_LINES = 128
+LINES = 128
 _REPLY_OCTETS = 16_384
+# A line of what a gateway remembers: a path (RFC 5321 4.5.3.1.3, UTF-8 and all), codes,
+# and the short text of ours.
+_REMEMBERED_OCTETS = 768
 _TEXT = 300
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ \t-])(.*))?", re.DOTALL)
@@ -66,13 +69,17 @@ class Answer:
 
 
 class ReplyScan:
-    """Octets in, whole replies out.
+    """Octets in, whole replies out, of at most so many lines.
 
     `fault` names why nothing more is read: what came then is no reply, or too much.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lines: int = LINES) -> None:
         self.fault = ""
+        self._most = lines
+        self._most_octets = _REPLY_OCTETS
+        if lines > LINES:
+            self._most_octets = lines * _REMEMBERED_OCTETS
         self._rest = b""
         self._code = 0
         self._lines: list[bytes] = []
@@ -116,7 +123,7 @@ class ReplyScan:
     def _fault(self, line: bytes, match: re.Match[bytes] | None) -> str:
         if len(line) > _LINE_OCTETS:
             return "reply-line-too-long"
-        if len(self._lines) >= _LINES or self._octets > _REPLY_OCTETS:
+        if len(self._lines) >= self._most or self._octets > self._most_octets:
             return "reply-too-long"
         if match is None:
             return "no-reply"

@@ -48,6 +48,8 @@ NOT_ABROAD = Verdict(
 _HOLD = 60.0
 # A body is handed on in pieces of this size.
 _PIECE = 65_536
+# So much of what a server said is told to who asks what became of a message.
+_TEXT_OCTETS = 80
 _TRANSACTION = re.compile(rb"[0-9A-Za-z-]{1,64}")
 _HEADER_END = b"\r\n\r\n"
 
@@ -286,14 +288,21 @@ def _authors(fields: Sequence[outgoing.Field]) -> list[bytes]:
 
 
 def _lines(told: Mapping[bytes, Reply]) -> bytes:
-    """Return a reply of several lines: `250-<recipient> code enhanced text`."""
+    """Return a reply of several lines: `250-<recipient> code enhanced text`.
+
+    A text is a stranger's. However long, the mail host reads to the reply's end.
+    """
     lines = [
-        b"<%s> %d %s" % (one, reply.code, f"{reply.enhanced} {reply.text}".encode())
+        b"<%s> %d %s %s" % (one, reply.code, reply.enhanced.encode(), _brief(reply))
         for one, reply in told.items()
     ]
     between = b"\r\n".join(b"250-" + line for line in lines[:-1])
     last = b"250 " + lines[-1]
     return b"\r\n".join([between, last]) if between else last
+
+
+def _brief(reply: Reply) -> bytes:
+    return reply.text.encode()[:_TEXT_OCTETS]
 
 
 class OutgoingFactory(DialogueFactory):
