@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
@@ -46,9 +46,6 @@ from postmand.site import Parts, Site
 from postmand.store import crates
 from postmand.store.database import StoreInUseError
 from postmand.store.sealed_spool import SealedSpool
-
-if TYPE_CHECKING:
-    pass
 
 _SERVER = re.compile(r"\[?([0-9A-Fa-f:.]+?)\]?:([0-9]{1,5})")
 # How much SPF may ask of the DNS (RFC 7208 4.6.4), and for how many seconds.
@@ -311,6 +308,13 @@ def _evidence(
 
 
 def _host_key(config: Config, link: Link) -> bytes:
+    """Return the key that mail is sealed to, where it is known who may send, too."""
+    # 127.0.0.1 is no trust: it is where a tunnel for everybody ends.
+    if not (link.host_pin or link.unpinned):
+        raise ConfigError(
+            f"{config.source}: [link] host_pin: is missing; postmanctl gateway pair "
+            "writes it, or whoever connects could send (to try it: unpinned = true)"
+        )
     try:
         return key_octets(link.host_key)
     except PairingError:

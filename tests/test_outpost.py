@@ -90,8 +90,10 @@ class OutpostTest(SynchronousTestCase):
             pair.run()
 
     def test_no_pin(self) -> None:
-        """To a host on this machine, without a pin, it speaks in the clear."""
-        _, way_out = self.factories(host_pin="")
+        """Without a pin it does not start, but where that is plainly asked for."""
+        line = self.refused(exchange=EXCHANGE, link={**LINK, "host_pin": ""})
+        self.assertTrue(line.startswith("gw.toml: [link] host_pin: is missing; "))
+        _, way_out = self.factories(host_pin="", unpinned=True)
         self.assertIsInstance(way_out, OutgoingFactory)
 
     def test_source(self) -> None:

@@ -73,6 +73,9 @@ class Link:
     host: str = field(default="tcp:127.0.0.1:2527", validator=checks.client_endpoint)
     host_pin: str = field(default="", validator=checks.pin)
     host_key: str = ""
+    # Whoever connects to `listen` may send, and in the clear: for trying, on a machine
+    # where no tunnel ends there.
+    unpinned: bool = False
     connections: int = _size(2, 1, 20)
     questions_per_minute: int = _size(300, 1)
 
