@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 from attrs import evolve
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactor
 
 from postmand.config import Config, Gateway, load
 from postmand.link import new_identity, pin_of
@@ -72,6 +75,26 @@ class Init(GatewayCase):
         self.assertIn("\nmx.i2pmail.org. IN A 203.0.113.7\n", said)
         self.assertRegex(said, TLSA)
         self.assertIn("mode: testing", said)
+
+    def test_listens_where_it_is_published(self) -> None:
+        """Mail is taken at an IPv6 address, beside IPv4, and neither is in the way."""
+        self.init("--address", "203.0.113.7", "--address", "2001:DB8::7")
+        exchange = load(str(self.gateway)).exchange
+        assert exchange is not None
+        reactor = MemoryReactor()
+        for text in exchange.listen:
+            self.successResultOf(
+                serverFromString(reactor, text).listen(Factory())  # type: ignore[arg-type]
+            )
+        places = [(port, where) for port, _, _, where in reactor.tcpServers]
+        self.assertEqual(places, [(25, ""), (25, "2001:db8::7")])
+
+    def test_no_address(self) -> None:
+        """What is none is said to be none, and nothing is written."""
+        address = "--address", "mx.i2pmail.org"
+        self.assertEqual(self.run_at(self.gateway, *INIT, *address), 1)
+        self.assertIn("--address mx.i2pmail.org: that is no address", self.err)
+        self.assertFalse(self.gateway.exists())
 
     def test_records_again(self) -> None:
         """Later the same records are shown."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ state = "{state}"
 internet_domain = "{domain}"
 
 [exchange]
-listen = ["tcp:25"]
+listen = [{listen}]
 host_name = "{host_name}"
 certificate = "{certificate}"
 private_key = "{private_key}"
@@ -74,7 +76,7 @@ def add_parser(commands: Any) -> None:
     retire.add_argument("number", metavar="NUMBER", type=int, help="as in gateway list")
     retire.set_defaults(run=run_retire)
     shown = inner.add_parser("records", help="print the DNS records to publish")
-    _add_address(shown)
+    _add_names(shown)
     shown.set_defaults(run=run_records)
     explain = inner.add_parser(
         "explain", help="show what the seven steps say of facts in a TOML or JSON file"
@@ -98,17 +100,24 @@ def _add_init(inner: Any) -> None:
         "--certificate", default="", help="a certificate for port 25 (PEM)"
     )
     init.add_argument("--private-key", default="", help="and its key (PEM)")
-    _add_address(init)
+    _add_names(init)
     init.set_defaults(run=run_init)
 
 
-def _add_address(command: Any) -> None:
+def _add_names(command: Any) -> None:
     command.add_argument(
         "--address",
         action="append",
         default=[],
         metavar="IP",
         help="an address of the gateway, for its A or AAAA record; may be repeated",
+    )
+    command.add_argument(
+        "--mx",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another gateway of the domain, for MX and policy; may be repeated",
     )
 
 
@@ -123,6 +132,7 @@ def run_init(call: Call) -> int:
     text = _TEMPLATE.format(
         path=path,
         state=options.state,
+        listen=", ".join(_listen(options.address)),
         domain=options.domain,
         host_name=options.host_name,
         certificate=options.certificate,
@@ -148,6 +158,27 @@ def run_init(call: Call) -> int:
     return 0
 
 
+def _listen(addresses: Sequence[str]) -> list[str]:
+    """Return where mail is taken, as strings of TOML: what is published is answered.
+
+    An IPv6 address is named: where `tcp6:25` takes IPv4 as well, as Linux has it, the
+    two would be in each other's way.
+    """
+    found = ['"tcp:25"']
+    for one in map(_address, addresses):
+        if one.version == 6:
+            colons = str(one).replace(":", r"\:")
+            found.append(f"'tcp6:25:interface={colons}'")
+    return found
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise CommandError(f"--address {text}: that is no address") from None
+
+
 def run_records(call: Call) -> int:
     """Print the DNS records."""
     _say_records(call, call.config)
@@ -158,8 +189,10 @@ def _say_records(call: Call, config: Config) -> None:
     domain, name = config.node.internet_domain, _exchange(config).host_name
     tlsa = GatewayKeys(config).tlsa()
     certified = bool(_exchange(config).certificate)
-    addresses = call.options.address
-    for line in records(domain, name, tlsa, addresses, certified=certified):
+    options = call.options
+    for line in records(
+        domain, name, tlsa, options.address, certified=certified, others=options.mx
+    ):
         call.terminal.say(line)
 
 
