@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +28,8 @@ class Gateway(Program):
     """A gateway in a directory of its own: made by init, paired, configured, started.
 
     It is the Internet's at `address` and `port`; the mail host's at `link_port`, and it
-    reaches that at `host_port`. `overrides` are sections over QUICK.
+    reaches that at `host_port`. `others` are the domain's gateways beside it,
+    `overrides` sections over QUICK.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Gateway(Program):
         host_port: int,
         *,
         name: str = "mx1.i2pmail.org",
+        others: Sequence[str] = (),
         domain: str = "i2pmail.org",
         **overrides: Section,
     ) -> None:
@@ -50,8 +52,15 @@ class Gateway(Program):
         self.records = self.ctl(
             *("gateway", "init", "--domain", domain, "--host-name", name),
             *("--address", address, "--state", str(self.state)),
+            *(word for one in others for word in ("--mx", one)),
         )
         self.configure(**overrides)
+
+    @property
+    def published(self) -> list[str]:
+        """The records that init printed, which their operator publishes."""
+        lines = self.records.splitlines()
+        return [line for line in lines if " IN " in line and not line.startswith(";")]
 
     def configure(self, **overrides: Section) -> None:
         """Write the configuration, what was paired kept; takes effect at a start."""

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import need
 from tests.flow.abroad import is_signed
 from tests.flow.house import Wire
-from tests.world.verifier import Judgement, judged
+from tests.world.verifier import PASSED, Judgement, judged
 from tests.world.whole import EXAMPLE, Whole
 
 BOB, ALICE = "bob@example.org", "alice@i2pmail.org"
@@ -78,7 +78,10 @@ def test_there_and_back(whole: Whole) -> None:
     assert whole.postfix
     out(whole, "there")
     (arrived,) = whole.postfix.collect(1)
-    assert judged(arrived, whole.world) == Judgement(*["pass"] * 5)
+    assert judged(arrived, whole.world) == PASSED
+    # The same way a report goes: HELO alone vouches for it, and DKIM for its From.
+    report = arrived.replace(b"Return-Path: <alice@i2pmail.org>", b"Return-Path: <>", 1)
+    assert judged(report, whole.world) == Judgement(*["pass"] * 5, "fail")
     assert is_signed(arrived.replace(b"\n", b"\r\n"), whole.dkim)
     assert b"mail.i2p" not in arrived
     first = message_from_bytes(arrived)

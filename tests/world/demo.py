@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
 from tests.flow.house import House, password
 from tests.world.link import WatchedLink
-from tests.world.verifier import Judgement, judged
+from tests.world.verifier import PASSED, judged
 from tests.world.whole import Whole
 
 BOB = "bob@example.org"
@@ -67,8 +68,7 @@ class Demo:
         text = stored.decode()
         arrived = message_from_bytes(stored)
         verdict = judged(stored, self._whole.world)
-        after = house.quota("alice")
-        assert before != after or left
+        counted = _counted(before, house.quota("alice"))
         hop = _line(text, r"Received: from mx\d\.i2pmail\.org .*(?:\n\s.*)*?")
         carrier = _number(text, r"by mx(\d)\.i2pmail\.org")
         steps = [
@@ -78,7 +78,10 @@ class Demo:
                 _both(_only(stranger, "5"), _only(login, "235")),
             ),
             Step("the sender must be the account's own", _only(forged, "5")),
-            Step("the recipient counts against the quota", _only(left, "250", "left")),
+            Step(
+                "the recipient counts against the quota",
+                _both(_only(left, "250", "left"), counted),
+            ),
             Step("headers are sanitised", _absent(stored, _TRACES)),
             Step("the mail is queued", _only(taken, "250")),
             Step(
@@ -108,7 +111,7 @@ class Demo:
             ),
             Step(
                 "and relays it to where DNS says",
-                _both(hop, f"{verdict}" if verdict == Judgement(*["pass"] * 5) else ""),
+                _both(hop, f"{verdict}" if verdict == PASSED else ""),
             ),
         ]
         return steps, arrived
@@ -236,6 +239,14 @@ def _said(reply: tuple[int, bytes]) -> str:
 
 def _only(line: str, begins: str, holds: str = "") -> str:
     return line if line.startswith(begins) and holds in line else ""
+
+
+def _counted(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Return what proves that one recipient was counted, and nothing else was."""
+    spent = before["spent"] + 1
+    if after != {**before, "spent": spent, "left": before["left"] - 1}:
+        return ""
+    return f"alice's quota: {before['spent']} -> {spent} spent, {after['left']} left"
 
 
 def _both(*proofs: str) -> str:

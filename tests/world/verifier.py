@@ -16,9 +16,11 @@ use Mail::DMARC::PurePerl;
 my ($server, $port, $ip, $helo, $sender, $from) = @ARGV;
 my $dns = Net::DNS::Resolver->new(nameservers => [$server], port => $port,
     recurse => 1, defnames => 0, dnsrch => 0);
-my $spf = Mail::SPF::Server->new(dns_resolver => $dns)->process(
-    Mail::SPF::Request->new(scope => 'mfrom', identity => $sender,
-        ip_address => $ip, helo_identity => $helo));
+my $judge = Mail::SPF::Server->new(dns_resolver => $dns);
+my $of_helo = $judge->process(Mail::SPF::Request->new(scope => 'helo',
+    identity => $helo, ip_address => $ip));
+my $spf = $sender eq '' ? $of_helo : $judge->process(Mail::SPF::Request->new(
+    scope => 'mfrom', identity => $sender, ip_address => $ip, helo_identity => $helo));
 Mail::DKIM::DNS::resolver($dns);
 my $dkim = Mail::DKIM::Verifier->new;
 binmode STDIN; $dkim->load(\*STDIN);
@@ -26,29 +28,38 @@ my $dmarc = Mail::DMARC::PurePerl->new;
 $dmarc->set_resolver($dns);
 $dmarc->source_ip($ip); $dmarc->header_from($from);
 my ($domain) = $sender =~ /\@(.*)/;
-$dmarc->spf({ scope => 'mfrom', domain => $domain, result => $spf->code });
+$dmarc->spf({ scope => $sender eq '' ? 'helo' : 'mfrom',
+    domain => $sender eq '' ? $helo : $domain, result => $spf->code });
 $dmarc->dkim($dkim);
 my $judged = $dmarc->validate;
-print join ' ', $spf->code, $dkim->result, $judged->result, $judged->dkim || 'none',
-    $judged->spf || 'none';
+print join ' ', $spf->code, $of_helo->code, $dkim->result, $judged->result,
+    $judged->dkim || 'none', $judged->spf || 'none';
 """
 _MODULES = ("Mail::SPF", "Mail::DKIM", "Mail::DMARC")
 _HOP = re.compile(
     rb"^Received: from (\S+) \(\S+ \[([0-9.]+)\]\)", re.MULTILINE | re.IGNORECASE
 )
-_SENDER = re.compile(rb"^Return-Path: <(\S+)>", re.MULTILINE)
+_SENDER = re.compile(rb"^Return-Path: <(\S*)>", re.MULTILINE)
 _FROM = re.compile(rb"^From: .*?@([^\s>]+)", re.MULTILINE)
 
 
 @frozen
 class Judgement:
-    """What each says of one message; DKIM and SPF also whether aligned with From."""
+    """What each says of one message; DKIM and SPF also whether aligned with From.
+
+    `spf` is of the envelope's sender, `helo` of the name the client gave: alone what
+    counts for a report, whose sender is the null one (RFC 7208 2.4).
+    """
 
     spf: str
+    helo: str
     dkim: str
     dmarc: str
     dkim_aligned: str
     spf_aligned: str
+
+
+PASSED = Judgement(*["pass"] * 6)
 
 
 def judged(stored: bytes, world: World) -> Judgement:

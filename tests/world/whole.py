@@ -33,9 +33,10 @@ mail A {MAIL}
 class Whole:
     """All of it, in directories below `base`; to be used in a `with`.
 
-    `zones` come to those of i2pmail.org and example.org, `bogus` ones as the World
-    has them. `gateway` are sections over
-    the gateways' own, `host` over the mail host's.
+    In the DNS is what the gateways print to be published, and their mail leaves from
+    where that says. `zones` come to those of i2pmail.org and example.org, `bogus` ones
+    as the World has them. `gateway` are sections over the gateways' own, `host` over
+    the mail host's.
     """
 
     def __init__(
@@ -59,12 +60,16 @@ class Whole:
         self.house.add(*members)
         self.dkim = record(self.house)
         self._sections = dict(gateway or {})
+        names = [f"mx{number}.i2pmail.org" for number in range(1, gateways + 1)]
         self.gateways = [
             Gateway(
                 *(base / f"gateway{number}", address, self.port, inbound),
-                name=f"mx{number}.i2pmail.org",
+                name=name,
+                others=names,
             ).pair(self.house)
-            for number, address in enumerate(_GATEWAYS[:gateways], 1)
+            for number, (name, address) in enumerate(
+                zip(names, _GATEWAYS, strict=False), 1
+            )
         ]
         ours = {"i2pmail.org": self._zone(), "example.org": EXAMPLE}
         self.world = World(base / "dns", {**ours, **(zones or {})}, bogus=bogus)
@@ -73,18 +78,14 @@ class Whole:
         self.postfix: Internet | None = None
 
     def _zone(self) -> str:
-        """Return what the operator publishes: DKIM's record in pieces of a line."""
+        """Return what the operator publishes: DKIM's record in pieces of a line.
+
+        What several gateways print alike is published once, as they print it.
+        """
         name, text = (part.decode() for part in self.dkim)
         pieces = " ".join(f'"{text[at : at + 250]}"' for at in range(0, len(text), 250))
-        lines = [
-            f"{name} TXT {pieces}",
-            f'@ TXT "v=spf1 ip4:{LOCAL} mx -all"',
-            '_dmarc TXT "v=DMARC1; p=reject; adkim=s; aspf=s"',
-        ]
-        for number, one in enumerate(self.gateways, 1):
-            lines.append(f"@ MX {10 * number} mx{number}")
-            lines.append(f"mx{number} A {one.address}")
-        return "\n".join(lines) + "\n"
+        printed = [line for one in self.gateways for line in one.published]
+        return "\n".join([f"{name} TXT {pieces}", *dict.fromkeys(printed)]) + "\n"
 
     def __enter__(self) -> Self:
         try:
@@ -110,7 +111,8 @@ class Whole:
         exits: dict[str, object] = {"resolver": self.world.resolver}
         for one in self.gateways:
             more = dict(self._sections)
-            more["exit"] = {**exits, **dict(more.get("exit", {}))}  # type: ignore[arg-type]
+            own = {**exits, "source": [one.address]}
+            more["exit"] = {**own, **dict(more.get("exit", {}))}  # type: ignore[arg-type]
             one.configure(**more)
             one.start()
         if self._wants_postfix:
