@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -13,47 +12,32 @@ from twisted.internet.endpoints import clientFromString
 
 from postmand.config import Config, ConfigError, Exchange, Exit, Link
 from postmand.counts import Counts
-from postmand.delivery.callout import Caller
 from postmand.delivery.dialling import bind_fault, tcp, within_reach
 from postmand.delivery.exit import Exit as Delivery
 from postmand.delivery.forwarding import Forwarding
 from postmand.delivery.host import Host
 from postmand.delivery.wellknown import PolicyFile
 from postmand.dns.addresses import Networks
-from postmand.dns.blocking import Blocking
 from postmand.dns.port import SilentReactor
 from postmand.dns.resolver import Resolver
 from postmand.dns.wire import Server
 from postmand.gateway_keys import GatewayKeys
 from postmand.link import Admitting
-from postmand.message import spf
-from postmand.message.authentication import Authenticated, authenticate
-from postmand.message.questions import Questions
 from postmand.pairing import PairingError, key_octets
-from postmand.rules.greylist import Greylist, GreylistSettings
-from postmand.servers.blacklists import Blacklists
-from postmand.servers.callout import Callouts, CalloutSettings
-from postmand.servers.domains import Domains
-from postmand.servers.evidence import Evidence, Sources
+from postmand.scrutiny import AT_ONCE, Scrutiny
 from postmand.servers.exchange import Entrance, ExchangeFactory
 from postmand.servers.ledger import Ledger
 from postmand.servers.outgoing import Desk, OutgoingFactory, Settings
 from postmand.servers.reception import Reception, ReceptionSettings
 from postmand.servers.starttls import ServerTls
 from postmand.servers.within import Within
-from postmand.services import Threads, Timer
+from postmand.services import Timer
 from postmand.site import Parts, Site
 from postmand.store import crates
 from postmand.store.database import StoreInUseError
 from postmand.store.sealed_spool import SealedSpool
 
 _SERVER = re.compile(r"\[?([0-9A-Fa-f:.]+?)\]?:([0-9]{1,5})")
-# How much SPF may ask of the DNS (RFC 7208 4.6.4), and for how many seconds.
-_SPF_QUESTIONS, _SPF_SECONDS = 40, 15.0
-# A process's own marks: greylist and callouts remember nothing over a restart.
-_MARK_BYTES = 32
-_SWEEP_SECONDS = 60.0
-_ASKING = 32
 # What the exit tells, in the words that the metrics have for it.
 _RESULTS = {"deferred": "retry"}
 
@@ -109,21 +93,14 @@ def parts(site: Site) -> Parts:
     _open(config, spool)
     forwarding = _forwarding(site, spool, host)
     delivery = _delivery(site, exchange, exit_, own_resolver, networks)
-    greylist = Greylist(_greylist_settings(exchange), os.urandom(_MARK_BYTES))
-    # Questions to the DNS block for many seconds, and must not keep what is on its way
-    # to the disk or to the host waiting.
+    scrutiny = Scrutiny(site, exchange, exit_, resolver, networks)
     tls = ServerTls(keys.exchange())
-    asking = Threads(_ASKING, reactor, "asking")
-    # Nor may who but names senders hold up the mail that has come.
-    judging = Threads(_ASKING, reactor, "judging")
     entrance = Entrance.of(
         exchange,
         config.node,
-        evidence=_evidence(site, exchange, exit_, resolver, networks, greylist, asking),
+        evidence=scrutiny.evidence(),
         host=host,
-        reception=_reception(
-            site, exchange, link, host, resolver, spool, forwarding, judging
-        ),
+        reception=_reception(site, exchange, link, host, scrutiny, spool, forwarding),
         tls=tls,
     )
     factories: dict[str, Any] = {
@@ -138,12 +115,13 @@ def parts(site: Site) -> Parts:
         ),
         "link": _outgoing(site, exchange, link, exit_, delivery, identity),
     }
-    sweeping = Timer(_SWEEP_SECONDS, lambda: greylist.sweep(reactor.seconds()))
     running = Outpost(host, forwarding, delivery, spool)
     # A certificate that was renewed is found within the day.
     renewing = Timer(86_400.0, lambda: tls.replace(keys.exchange()))
     return Parts(
-        factories, below=[asking, judging], above=[sweeping, renewing, running]
+        factories,
+        below=scrutiny.threads,
+        above=[scrutiny.sweeping, renewing, running],
     )
 
 
@@ -229,14 +207,6 @@ def _server(config: Config, text: str) -> Server:
     return Server(match[1], int(match[2]))
 
 
-def _greylist_settings(exchange: Exchange) -> GreylistSettings:
-    return GreylistSettings(
-        wait=float(exchange.greylist_seconds),
-        known=exchange.greylist_days * 86_400.0,
-        domains=exchange.known_good,
-    )
-
-
 def _delivery(
     site: Site,
     exchange: Exchange,
@@ -266,47 +236,6 @@ def _delivery(
     )
 
 
-def _evidence(
-    site: Site,
-    exchange: Exchange,
-    exit_: Exit,
-    resolver: Resolver,
-    networks: Networks,
-    greylist: Greylist,
-    asking: Threads,
-) -> Evidence:
-    reactor = site.reactor
-    blocking = Blocking(resolver, reactor)
-    dial = tcp(reactor, exit_.source)
-    reached = within_reach(exit_.source)
-    caller = Caller(exchange.host_name, dial, exit_.port, reactor)
-    settings = CalloutSettings(domains=exchange.callout_domains)
-
-    def checked(peer: str, helo: bytes, sender: bytes) -> str:
-        until = reactor.seconds() + _SPF_SECONDS
-        questions = Questions(blocking.asked, reactor.seconds, until, _SPF_QUESTIONS)
-        return spf.check(peer, helo, sender, questions, site.clocks.wall()).result
-
-    return Evidence(
-        Sources(
-            resolver,
-            Domains(resolver, networks.place, reactor),
-            Blacklists(resolver, exchange.blacklists, reactor),
-            Callouts(
-                lambda address, places: caller.call(
-                    address, [one for one in places if reached(one)]
-                ),
-                settings,
-                reactor,
-                os.urandom(_MARK_BYTES),
-            ),
-            greylist,
-            lambda *facts: asking(checked, *facts),
-        ),
-        reactor,
-    )
-
-
 def _host_key(config: Config, link: Link) -> bytes:
     """Return the key that mail is sealed to, where it is known who may send, too."""
     # 127.0.0.1 is no trust: it is where a tunnel for everybody ends.
@@ -329,35 +258,26 @@ def _reception(
     exchange: Exchange,
     link: Link,
     host: Host,
-    resolver: Resolver,
+    scrutiny: Scrutiny,
     spool: SealedSpool,
     forwarding: Forwarding,
-    judging: Threads,
 ) -> Reception:
     limits = site.config.limits
-    blocking = Blocking(resolver, site.reactor)
     public_key = _host_key(site.config, link)
-
-    async def judged(*facts: Any) -> Authenticated:
-        def judge() -> Authenticated:
-            return authenticate(
-                *facts,
-                ask=blocking.asked,
-                authserv_id=exchange.host_name.encode(),
-                now=site.clocks.wall,
-            )
-
-        judgement: Authenticated = await judging(judge)
-        return judgement
 
     async def keep(sealed: bytes) -> None:
         await site.washing(spool.add, [sealed])
         forwarding.wake()
 
     return Reception(
-        ReceptionSettings(limits.header_bytes, limits.wash_memory, exchange.obey_dmarc),
+        ReceptionSettings(
+            limits.header_bytes,
+            limits.wash_memory,
+            exchange.obey_dmarc,
+            judged=AT_ONCE,
+        ),
         host,
-        judged,
+        scrutiny.authenticated,
         lambda crate: b"".join(crates.seal(crate, public_key)),
         keep,
         in_thread=site.washing,

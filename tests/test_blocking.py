@@ -17,7 +17,10 @@ FOUND = Records("found", ("11.0.0.1",))
 
 
 class _Threads:
-    """A reactor that runs what a thread asks for at once, later, or never."""
+    """A reactor that runs what a thread asks for at once, later, or never.
+
+    It is 10 o'clock, so to say.
+    """
 
     def __init__(self, *, runs: bool = True) -> None:
         self.runs = runs
@@ -25,6 +28,9 @@ class _Threads:
     def callFromThread(self, call: Callable[..., object], *arguments: object) -> None:
         if self.runs:
             call(*arguments)
+
+    def seconds(self) -> float:
+        return 10.0
 
 
 class _Answers:
@@ -53,6 +59,15 @@ def test_blocking_ends() -> None:
     """No thread waits for a reactor that has ended, or an answer that never comes."""
     assert _blocking(Deferred(), runs=False).asked("b.example", "A", 0.01) == FAILED
     assert _blocking(Deferred()).asked("b.example", "A", 0.01) == FAILED
+
+
+def test_until() -> None:
+    """Of a moment's questions none waits beyond it, and none goes on in vain."""
+    stopped: list[Deferred[Records]] = []
+    blocking = _blocking(Deferred(stopped.append))
+    assert blocking.until(10.0)("b.example", "A") == FAILED
+    assert len(stopped) == 1
+    assert _blocking(succeed(FOUND)).until(30.0)("b.example", "A") == FOUND
 
 
 def test_blocking_fault() -> None:

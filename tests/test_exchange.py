@@ -13,6 +13,7 @@ from twisted.logger import eventAsText, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.internet import Reply
+from postmand.message.dkim import BodyHash
 from postmand.rules import facts
 from postmand.servers.starttls import ServerTls
 from postmand.store.certificates import _made
@@ -560,7 +561,7 @@ class MessageTests(SynchronousTestCase):
         trace = (
             b"Received: from a\r\n\tby b; now\r\nReturn-Path: <x@y>\r\n"
             b"Authentication-Results: mx.i2pmail.org;\r\n spf=pass\r\n"
-            b"DKIM-Signature: v=1;\r\n b=abc\r\nreceived : from c\r\n"
+            b"DKIM-Signature: v=1;\r\n b=abc\r\nreceived: from c\r\n"
         )
         self.assertEqual(call.codes(trace + LETTER + b".\r\n"), [250])
         (crate,) = door.world.crates
@@ -581,7 +582,7 @@ class MessageTests(SynchronousTestCase):
                     b"mail.example.org",
                     b"bob@example.org",
                     trace + LETTER[:-6],
-                    b"text\r\n",
+                    BodyHash([b"text\r\n"]).digest(),
                 )
             ],
         )

@@ -61,7 +61,7 @@ def judge(
 
     `draw`, 0 to 99, is the message's lot where a policy is for a percentage only.
     """
-    policy = _look_up(domain, questions)
+    policy = look_up(domain, questions)
     if isinstance(policy, str):
         return Dmarc(policy)
     heard = [(one.result, one.domain, policy.strict_dkim) for one in signatures]
@@ -96,7 +96,7 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def _look_up(domain: str, questions: Questions) -> Policy | str:
+def look_up(domain: str, questions: Questions) -> Policy | str:
     """Return the policy for a domain, "none", or "temperror" (6.6.3)."""
     owner = organisation(domain)
     for at in dict.fromkeys((domain, owner)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import dns.exception
 import dns.rdata
 import idna
-from attrs import define
+from attrs import define, field
 
 from postmand.inbound import Records
 
@@ -67,15 +67,20 @@ class Questions:
     _seconds: Callable[[], float]
     _until: float
     _left: int
+    _known: dict[tuple[str, str], Records] = field(factory=dict, init=False)
 
     def __call__(self, name: str, kind: str) -> Records:
-        """Ask; "failed" where nothing may be asked any more."""
+        """Ask, once for each; "failed" where nothing may be asked any more."""
         if not can_be_asked(name):
             return _NO_NAME
+        known = self._known.get((name, kind))
+        if known is not None:
+            return known
         if self._left <= 0 or self._seconds() > self._until:
             return _FAILED
         self._left -= 1
-        return self._ask(name, kind)
+        self._known[name, kind] = told = self._ask(name, kind)
+        return told
 
     def txt(self, name: str) -> list[bytes] | None:
         """Return the TXT records of a name, each one's strings joined.

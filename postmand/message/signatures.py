@@ -84,12 +84,13 @@ class SignedMessage:
     body: Bodies = field(repr=False)
 
     @classmethod
-    def of(cls, header: bytes, body: Iterable[bytes]) -> SignedMessage:
+    def of(cls, header: bytes, body: Iterable[bytes] | Bodies) -> SignedMessage:
         """Read a block, with or without its final empty line.
 
         Strictly: two readers that see different fields in one block are a hole.
         """
-        return cls(tuple(_fields(header)), Bodies(body))
+        bodies = body if isinstance(body, Bodies) else Bodies(body)
+        return cls(tuple(_fields(header)), bodies)
 
     def signatures(self) -> list[tuple[bytes, bytes]]:
         """Return the fields that hold the signatures to look at."""
@@ -107,12 +108,27 @@ class Bodies:
     def digest(self, canonicalization: bytes) -> bytes:
         """Return the SHA-256 under b"simple" or b"relaxed"."""
         if not self._digests:
-            simple, relaxed = BodyHash(), RelaxedHash()
-            for piece in self._pieces:
-                simple.update(piece)
-                relaxed.update(piece)
-            self._digests = {b"simple": simple.digest(), b"relaxed": relaxed.digest()}
+            self.make()
         return self._digests[canonicalization]
+
+    def make(self) -> None:
+        """Hash now: from here on nothing of the body is held. Blocks."""
+        simple, relaxed = BodyHash(), RelaxedHash()
+        for piece in self._pieces:
+            simple.update(piece)
+            relaxed.update(piece)
+        self._pieces = ()
+        self._digests = {b"simple": simple.digest(), b"relaxed": relaxed.digest()}
+
+
+def signers(message: SignedMessage) -> list[tuple[str, str]]:
+    """Return the domains that verify() will look for keys at, and the keys' names."""
+    read = [_tags(value) for _, value in message.signatures()]
+    return [
+        (domain, _key_name(domain, selector))
+        for _, domain, selector in read
+        if domain and selector
+    ]
 
 
 def verify(message: SignedMessage, keys: Keys, now: float | None) -> list[Signature]:
@@ -148,22 +164,37 @@ def _verified(
     keys: Keys,
     now: float | None,
 ) -> Signature:
-    value = signature[1]
-    if len(value) > _FIELD_OCTETS or _LONG_BLANK.search(value):
+    if _is_burden(signature[1]):
         return Signature("policy")
-    domain = selector = ""
+    tags, domain, selector = _tags(signature[1])
+    if not (domain and selector):
+        return Signature("neutral")
     try:
-        tags = parse_tag_value(value)
-        domain = host_name(tags.get(b"d", b""))
-        selector = host_name(tags.get(b"s", b""))
-        if not (domain and selector):
-            return Signature("neutral")
         told = _verdict(message, tags, now)
         if told is None:
             told = _with_key(message, signature, tags, keys, domain, selector)
     except _BROKEN:
         told = "neutral"  # RFC 8601 2.7.1: what can not be processed
     return Signature(told, domain, selector)
+
+
+def _is_burden(value: bytes) -> bool:
+    return len(value) > _FIELD_OCTETS or _LONG_BLANK.search(value) is not None
+
+
+def _tags(value: bytes) -> tuple[dict[bytes, bytes], str, str]:
+    """Return a signature's tags, its domain and selector; "" where it has none."""
+    if _is_burden(value):
+        return {}, "", ""
+    try:
+        tags: dict[bytes, bytes] = parse_tag_value(value)
+    except _BROKEN:
+        return {}, "", ""
+    return tags, host_name(tags.get(b"d", b"")), host_name(tags.get(b"s", b""))
+
+
+def _key_name(domain: str, selector: str) -> str:
+    return f"{selector}._domainkey.{domain}"
 
 
 def _verdict(
@@ -200,7 +231,7 @@ def _with_key(
     selector: str,
 ) -> str:
     """Fetch the key, and let it decide."""
-    records = keys(f"{selector}._domainkey.{domain}")
+    records = keys(_key_name(domain, selector))
     if records is None:
         return "temperror"
     key = _key(records, _ALGORITHMS[tags[b"a"]])

@@ -79,12 +79,12 @@ class Shares:
 
     def _mark(self, peer: str) -> bytes:
         return hashlib.blake2b(
-            _network(peer).encode(), key=self._key, digest_size=_MARK_OCTETS
+            network(peer).encode(), key=self._key, digest_size=_MARK_OCTETS
         ).digest()
 
 
-def _network(peer: str) -> str:
-    """Return the network of an address; what is none is one by itself."""
+def network(peer: str) -> str:
+    """Return the network of an address as text; what is none is one by itself."""
     try:
         address = ip_address(peer.partition("%")[0])
     except ValueError:

@@ -2,6 +2,8 @@
 
 Judged by who signed it, stripped of what relays traced, sealed to the mail host, and
 handed over or kept sealed: nothing that is readable goes from here to a disk or a link.
+Who wrote it chooses whose DNS is asked about it. So while it is judged, its body is
+held by nobody, and each network has so many judged at once.
 """
 
 from __future__ import annotations
@@ -11,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as OutOfTimeError
 
 from postmand.inbound import Crate, IHost
 from postmand.interfaces import StoreBusyError
 from postmand.internet import Reply
-from postmand.message.authentication import Authenticated
+from postmand.message.authentication import Authenticated, hashed
+from postmand.message.signatures import Bodies
 from postmand.queue.room import Room
 from postmand.queue.spool import Spool
 from postmand.rules.verdict import Verdict
 from postmand.servers.intake import TOO_LARGE
 from postmand.servers.traces import Letter, letter
+from postmand.servers.turns import Turns
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -64,22 +69,27 @@ class Origin:
     sender: bytes = field(repr=False)
 
 
-Authenticate = Callable[
-    [str, bytes, bytes, bytes, Sequence[bytes]], Awaitable[Authenticated]
-]
+Authenticate = Callable[[str, bytes, bytes, bytes, Bodies], Awaitable[Authenticated]]
 """`message.authentication.authenticate` in a thread: peer, HELO, envelope's sender,
-header block and body."""
+header block, and the hashes of the body."""
 
 
 @frozen
 class ReceptionSettings:
-    """What a reception takes and how long it waits, in octets, hops and seconds."""
+    """What a reception takes and how long it waits, in octets, hops and seconds.
+
+    `judged` messages are judged at once, of one network `judged_of_one`; who has no
+    turn within `turn_seconds` is asked to come again.
+    """
 
     header_bytes: int
     memory: int
     obey_dmarc: bool = True
     hops: int = 50
     hand_over_seconds: float = 30.0
+    judged: int = 32
+    judged_of_one: int = 4
+    turn_seconds: float = 120.0
 
 
 class Reception:
@@ -108,6 +118,7 @@ class Reception:
         self._keep = keep
         self._in_thread = in_thread
         self._reactor = reactor
+        self._turns = Turns(settings.judged, settings.judged_of_one)
         self._reading = Room(settings.memory)
         self._sealed = Room(settings.memory)
 
@@ -118,10 +129,12 @@ class Reception:
 
         `recipients` are in the mail domain. A Verdict means that nobody has it.
         """
+        judged = await self._in_turn(origin, spool)
+        if isinstance(judged, Verdict):
+            return judged
         async with self._reading.of(_READING * spool.size):
-            sealed = await self._crated(origin, tuple(dict.fromkeys(recipients)), spool)
-            if isinstance(sealed, Verdict):
-                return sealed
+            to = tuple(dict.fromkeys(recipients))
+            sealed = await self._crated(origin, to, judged, spool)
             # Under the other room still: what is sealed may not gather in between.
             waiting = self._sealed.of(len(sealed))
             await waiting.__aenter__()
@@ -130,28 +143,55 @@ class Reception:
         finally:
             await waiting.__aexit__(None, None, None)
 
-    async def _crated(
-        self, origin: Origin, recipients: tuple[bytes, ...], spool: Spool
-    ) -> bytes | Verdict:
-        run = self._in_thread if spool.on_disk else _at_once
-        read: Letter = await run(_read, spool)
-        if len(read.header) > self._settings.header_bytes:
-            return HEADER_TOO_LONG
-        if read.hops > self._settings.hops:
+    async def _in_turn(self, origin: Origin, spool: Spool) -> Authenticated | Verdict:
+        turn = self._turns.take(origin.peer)
+        turn.addTimeout(self._settings.turn_seconds, self._reactor)
+        try:
+            await turn
+        except OutOfTimeError:
+            return NOT_NOW
+        try:
+            return await self._judged(origin, spool)
+        finally:
+            self._turns.give(origin.peer)
+
+    async def _judged(self, origin: Origin, spool: Spool) -> Authenticated | Verdict:
+        """Judge a message; while DNS is asked all that is held of it is its header."""
+        async with self._reading.of(_READING * spool.size):
+            read = await self._read(spool)
+            header, hops = read.header, read.hops
+            if len(header) > self._settings.header_bytes:
+                return HEADER_TOO_LONG
+            body: Bodies = await self._in_thread(hashed, header, (read.body,))
+            del read
+        if hops > self._settings.hops:
             return LOOP
         # Before it is kept: later nobody would be told.
         if not self._host.takes(len(read.clean_header) + len(read.body)):
             return TOO_LARGE
         found = await self._authenticate(
-            origin.peer, origin.helo, origin.sender, read.header, (read.body,)
+            origin.peer, origin.helo, origin.sender, header, body
         )
-        if found.reject and self._settings.obey_dmarc:
-            return DMARC
+        return DMARC if found.reject and self._settings.obey_dmarc else found
+
+    async def _read(self, spool: Spool) -> Letter:
+        run = self._in_thread if spool.on_disk else _at_once
+        read: Letter = await run(_read, spool)
+        return read
+
+    async def _crated(
+        self,
+        origin: Origin,
+        recipients: tuple[bytes, ...],
+        judged: Authenticated,
+        spool: Spool,
+    ) -> bytes:
+        read = await self._read(spool)
         crate = Crate(
             sender=origin.sender,
             recipients=recipients,
-            results=found.results,
-            vouched=found.vouched,
+            results=judged.results,
+            vouched=judged.vouched,
             header=read.clean_header,
             body=(read.body,),
         )
