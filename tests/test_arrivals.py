@@ -295,6 +295,20 @@ class AuthorTest(Case):
         ):
             self.refused(HEADER.replace(b"ann@example.org", address))
 
+    def test_forged_in_other_letters(self) -> None:
+        """What a reader takes for our domain is ours: what shows nothing is nothing."""
+        for domain in (
+            *("mail\u00ad.i2p", "mail\u200b.i2p", "mail\u3002i2p", "mail\uff0ei2p"),
+            *("\uff4d\uff41\uff49\uff4c.i2p", "i2pmail.\uff2f\uff32\uff27"),
+            *(
+                "mail\ufe0f.i2p",
+                "ma\u034fil.i2p",
+                "i2pmail.org\u3164",
+                "mail.i2p\u2060",
+            ),
+        ):
+            self.refused(HEADER.replace(b"ann@example.org", f"bob@{domain}".encode()))
+
     def test_dressed_up(self) -> None:
         """In groups, behind another, twice, in odd fields: it is no use."""
         for line in (

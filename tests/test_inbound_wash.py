@@ -184,11 +184,38 @@ def test_there_and_back() -> None:
         "=?utf-8?q?alice=40mail.i2p?=",
         "=?utf-8?b?YWxpY2XvvKBtYWlsLmkycA==?=",  # a full-width @
         "=?utf-8?q?alice=40ma=E2=80=8Bil.i2p?=",  # a space of no width
+        "=?utf-8?q?alice=40mail=EF=B8=8F.i2p?=",  # a variation selector
+        "=?utf-8?q?alice=40ma=CD=8Fil.i2p?=",  # a joiner of graphemes
+        "=?utf-8?q?alice=40mail.i2p=E3=85=A4?=",  # a Hangul filler
+        "=?utf-8?q?alice=40mail=E3=80=82i2p?=",  # an ideographic dot
+        "=?utf-8?q?alice=40=EF=BD=8Dail.i2p?=",  # a full-width m
     ],
 )
 def test_names_that_lie(name: str) -> None:
     """A display name that shows an address of ours beside another one falls."""
     assert value(f"Reply-To: {name} <eve@example.org>") == "eve@example.org"
+
+
+def test_addresses_that_lie() -> None:
+    """No address is made a name that shows one of ours, in a group neither."""
+    for local in ("b\u00f6b", '"alice@mail.i2p\u00ad"'):
+        domain = "mail.i2p" if local.isalpha() else "\u00fcber.example"
+        for line in (f"{local}@{domain}", f"x: {local}@{domain};"):
+            told = value(f"Reply-To: {line}, eve@example.org")
+            assert "Internationalized" not in told
+            assert told.endswith("eve@example.org")
+    assert "Internationalized" in value("Reply-To: <b\u00f6b@example.org>")
+
+
+def test_domain_in_other_letters() -> None:
+    """An address of ours comes home, however its domain is written."""
+    for domain in (
+        "mail\u00ad.i2p",
+        "\uff4dail.i2p",
+        "i2pmail\u3002org",
+        "MAIL.i2p\u200b",
+    ):
+        assert value(f"Cc: Alice@{domain}") == "alice@mail.i2p"
 
 
 def test_names_that_do_not() -> None:

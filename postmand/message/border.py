@@ -14,6 +14,7 @@ from attrs import Factory, field, frozen
 from postmand.message import fields
 from postmand.message.address import Address, Group, Mailbox, parse_list
 from postmand.message.headers import fold, unfolded_lines
+from postmand.message.seen import seen
 
 _ADDRESSES = frozenset((b"From", b"Reply-To", b"To", b"Cc"))
 _IDS = frozenset((b"Message-ID", b"In-Reply-To", b"References"))
@@ -37,6 +38,11 @@ class Border:
         eq=False,
         default=Factory(_shown_domain, takes_self=True),
     )
+
+    def holds(self, domain: bytes) -> bool:
+        """Whether a reader sees one of the two in a domain, whatever is written."""
+        shown = seen(domain.decode("utf-8", "replace")).removesuffix(".").encode()
+        return shown in (self.mail_domain, self.internet_domain)
 
     def address(self, address: Address) -> Address:
         """Return the address as the Internet sees it."""

@@ -116,6 +116,17 @@ def addresses(name: bytes, entries: Iterable[Mailbox | Group]) -> bytes:
     return fold(name, words)
 
 
+def address_as_name(mailbox: Mailbox) -> str | None:
+    """Return the name that an address no 7-bit header can hold is shown as, else None.
+
+    RFC 6857 3.1.8.
+    """
+    if _is_ascii(mailbox):
+        return None
+    told = f"{mailbox.name} Internationalized Address {mailbox.address}"
+    return encoded.clean(told)
+
+
 def _addresses(name: bytes, header: Header, identity: Identity) -> bytes:
     entries = (
         _shown(entry, identity)
@@ -171,11 +182,10 @@ def _group_words(name: str, members: Iterable[Mailbox]) -> list[bytes]:
 
 
 def _mailbox_words(mailbox: Mailbox) -> list[bytes]:
+    told = address_as_name(mailbox)
+    if told is not None:
+        return [*_phrase(told), b":;"]
     address = bytes(mailbox.address)
-    if not address.isascii():
-        # RFC 6857 3.1.8: an address no 7-bit header can hold is shown as a name.
-        told = f"{mailbox.name} Internationalized Address {mailbox.address}"
-        return [*_phrase(encoded.clean(told)), b":;"]
     words = _phrase(mailbox.name)
     return [*words, b"<%s>" % address] if words else [address]
 

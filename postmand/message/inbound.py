@@ -11,7 +11,6 @@ on the way out, nothing is moved.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 
 from attrs import frozen
@@ -23,6 +22,7 @@ from postmand.message.fields import NOBODY, Field, Identity, Threads
 from postmand.message.headers import Header, fold, unfolded_lines
 from postmand.message.parts import Random, Writer
 from postmand.message.sanitizer import Draft, Washed, chunked
+from postmand.message.seen import seen
 
 _UNKNOWN = b"unknown-sender:;"
 _LONGEST_WORD = 900
@@ -84,17 +84,18 @@ class Homeward:
 
     def address(self, address: Address) -> Address:
         """Return the address as members know it; theirs are in lower case."""
-        border = self.border
-        if address.domain in (border.internet_domain, border.mail_domain):
-            return Address(address.local.lower(), border.mail_domain)
+        if self.border.holds(address.domain):
+            return Address(address.local.lower(), self.border.mail_domain)
         return address
 
-    def entry(self, entry: Mailbox | Group) -> Mailbox | Group:
-        """Return an address field's entry as members see it."""
+    def entries(self, entry: Mailbox | Group) -> Iterator[Mailbox | Group]:
+        """Yield an address field's entry as members see it, if it may be seen."""
+        members = entry.members if isinstance(entry, Group) else (entry,)
+        home = tuple(filter(self._is_plain, map(self._mailbox, members)))
         if isinstance(entry, Group):
-            members = tuple(map(self._mailbox, entry.members))
-            return Group(self._name(entry.name), members)
-        return self._mailbox(entry)
+            yield Group(self._name(entry.name), home)
+        else:
+            yield from home
 
     def thread(self, header: Header) -> Iterator[Field]:
         """Yield In-Reply-To and References, their ids come home."""
@@ -103,19 +104,25 @@ class Homeward:
     def _mailbox(self, mailbox: Mailbox) -> Mailbox:
         return Mailbox(self._name(mailbox.name), self.address(mailbox.address))
 
+    def _is_plain(self, mailbox: Mailbox) -> bool:
+        """Whether what a header makes of a mailbox shows no address of ours as a name.
+
+        So it does where an address does not fit into it.
+        """
+        shown = fields.address_as_name(mailbox)
+        return shown is None or not self._shows_ours(shown)
+
     def _name(self, name: str) -> str:
         """Return a display name without one that shows an address of ours.
 
         Most clients show the name alone: beside that address it says nothing new,
         beside any other it is a lie.
         """
-        shown = unicodedata.normalize("NFKC", name)
-        if "@" not in shown:
-            return name
-        shown = "".join([one for one in shown if unicodedata.category(one) != "Cf"])
-        ours = self.border.mail_domain, self.border.internet_domain
-        found = (one.rstrip(".").lower() for one in _SHOWN_DOMAIN.findall(shown))
-        return "" if any(one.encode() in ours for one in found) else name
+        return "" if self._shows_ours(name) else name
+
+    def _shows_ours(self, name: str) -> bool:
+        shown = _SHOWN_DOMAIN.findall(seen(name))
+        return any(self.border.holds(one.rstrip(".").encode()) for one in shown)
 
 
 def wash(
@@ -175,9 +182,10 @@ def _fields(
 
 def _addresses(name: bytes, header: Header, homeward: Homeward) -> bytes:
     entries = (
-        homeward.entry(entry)
+        home
         for value in header.every(name.lower())
         for entry in parse_list(value)
+        for home in homeward.entries(entry)
     )
     return fields.addresses(name, entries)
 
