@@ -197,6 +197,7 @@ class World:
 
     domain: facts.Domain = DOMAIN
     grey: str = "known"
+    spf: str = "pass"
     slow: Deferred[None] | None = None
     begun: list[tuple[str, facts.Session, bytes]] = field(factory=list)
     inquiries: list[FakeInquiry] = field(factory=list)
@@ -221,7 +222,8 @@ class World:
         name = sender.rpartition(b"@")[2].decode()
         domain = evolve(self.domain, name=name)
         inquiry = FakeInquiry(
-            self, facts.Facts(peer, sender.decode(), session, domain=domain)
+            self,
+            facts.Facts(peer, sender.decode(), session, domain=domain, spf=self.spf),
         )
         self.inquiries.append(inquiry)
         return inquiry

@@ -275,6 +275,41 @@ class AcceptTest(Case):
         self.assertEqual(self.successResultOf(reply).code, 250)
 
 
+class SenderTest(Case):
+    """An envelope's sender in our own domains, which a gateway only says."""
+
+    ours = (
+        *(b"bob@i2pmail.org", b"bob@mail.i2p", b"BOB@I2Pmail.org"),
+        *("bob@\uff4dail.i2p".encode(), "bob@i2pmail\u3002org".encode()),
+    )
+
+    def test_not_ours(self) -> None:
+        """Without our signature nobody has sent it, whoever the gateway says it was."""
+        for sender in self.ours:
+            self.assertEqual(self.accept(sender=sender).code, 250)
+            self.assertTrue(self.got()[-1].startswith(b"Return-Path: <>\r\n"), sender)
+
+    def test_another_member(self) -> None:
+        """Nor with it, where another member has signed."""
+        for sender in self.ours:
+            self.accept(sender=sender, header=own(b"jondoe@i2pmail.org"))
+            self.assertTrue(self.got()[-1].startswith(b"Return-Path: <>\r\n"), sender)
+
+    def test_ours(self) -> None:
+        """Who signed what it sent is shown as members know it."""
+        for sender in (b"bob@i2pmail.org", b"Bob@I2Pmail.org."):
+            self.accept(sender=sender, header=own(b"bob@i2pmail.org"))
+            line = b"Return-Path: <bob@mail.i2p>\r\n"
+            self.assertTrue(self.got()[-1].startswith(line))
+
+    def test_no_report(self) -> None:
+        """No report leaves for an address of ours, vouched for or not."""
+        for sender in self.ours:
+            nobody = (b"nobody@mail.i2p",)
+            self.assertEqual(self.accept(sender=sender, recipients=nobody).code, 550)
+        self.assertEqual(self.reports, [])
+
+
 class AuthorTest(Case):
     """From in our own domains."""
 

@@ -209,16 +209,45 @@ class SenderTests(SynchronousTestCase):
         """Nobody out there has an address inside the network, however written."""
         door = Door()
         call = door.greeted()
-        for sender in (b"bob@mail.i2p", b"bob@MAIL.i2p.", b'"b b"@Mail.I2P'):
-            self.assertEqual(call.codes(b"MAIL FROM:<%s>\r\n" % sender), [553])
-        self.assertEqual(door.count("our-sender"), 3)
+        for sender in (
+            *("bob@mail.i2p", "bob@MAIL.i2p.", '"b b"@Mail.I2P'),
+            *("bob@\uff4dail.i2p", "bob@mail\u3002i2p", "bob@mail\u00ad.i2p"),
+        ):
+            line = f"MAIL FROM:<{sender}> SMTPUTF8\r\n".encode()
+            self.assertEqual(call.codes(line), [553])
+        self.assertEqual(door.count("our-sender"), 6)
         self.assertEqual(door.world.begun, [])
 
     def test_our_domain_outside(self) -> None:
-        """A sender in the Internet domain goes on: SPF and DMARC decide."""
-        self.assertEqual(
-            Door().greeted().codes(b"MAIL FROM:<bob@i2pmail.org>\r\n"), [250]
-        )
+        """A sender in the Internet domain is our own gateways' to name, by SPF alone.
+
+        Neither a setting nor postmaster's name lets another one do so.
+        """
+        for spf, said in (
+            ("pass", b"250 "),
+            ("fail", b"550 5.7.23 "),
+            ("softfail", b"550 5.7.23 "),
+            ("none", b"550 5.7.23 "),
+            ("permerror", b"550 5.7.23 "),
+            ("temperror", b"451 4.4.3 "),
+            ("", b"451 4.4.3 "),
+        ):
+            for sender in ("bob@i2pmail.org", "bob@I2PMAIL\u3002org"):
+                door = Door({"sender_domain": False, "session_sanity": False})
+                door.world.spf = spf
+                call = door.greeted()
+                call.line(f"MAIL FROM:<{sender}> SMTPUTF8".encode())
+                for name in (b"alice@i2pmail.org", b"postmaster"):
+                    told = call.line(b"RCPT TO:<%s>" % name)
+                    self.assertTrue(told.startswith(said), (spf, told))
+        self.assertEqual(door.count("our-spf-unknown"), 2)
+
+    def test_others_need_no_spf(self) -> None:
+        """Its neighbour: of others' domains SPF is one fact among many."""
+        door = Door()
+        door.world.spf = "fail"
+        for sender in (b"bob@example.org", b"bob@sub.i2pmail.org", b""):
+            door.named(sender=sender)
 
     def test_no_domain(self) -> None:
         """A bare name and an address literal name nobody that can be asked about."""

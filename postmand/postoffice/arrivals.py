@@ -25,6 +25,7 @@ from postmand.interfaces import (
 )
 from postmand.internet import Reply
 from postmand.message import headers, inbound
+from postmand.message.address import Address
 from postmand.message.authentication import authors, own_signature
 from postmand.message.border import Border
 from postmand.message.dsn import Failure
@@ -203,15 +204,16 @@ class Arrivals:
         addressed = await self._addressed(crate.recipients, size)
         limits = self._office.settings.message
         draft: Draft = await self._in_thread(_read, crate, limits)
-        verdict = await self._in_thread(self._judge_author, draft, crate)
-        if isinstance(verdict, Verdict):
-            return verdict
+        author = await self._in_thread(self._judge_author, draft, crate)
+        if isinstance(author, Verdict):
+            return author
         washed: Washed = await self._in_thread(self._wash, draft, crate)
         octets = sum(map(len, washed.body)) * len(addressed.members)
         if octets > self._office.settings.copies_bytes:
             return TOO_MANY_COPIES
         answers = draft.client_id
-        return await self._deliver(addressed, crate, washed, answers, live=live)
+        sender = self._sender(crate, author)
+        return await self._deliver(addressed, crate, sender, washed, answers, live=live)
 
     async def _addressed(self, recipients: Sequence[bytes], size: int) -> Addressed:
         members: dict[str, Recipient] = {}
@@ -227,8 +229,11 @@ class Arrivals:
                 failed[address] = found
         return Addressed(members, called, failed)
 
-    def _judge_author(self, draft: Draft, crate: Crate) -> Verdict | None:
-        """Refuse who uses an address of ours and is not one of us. For a thread."""
+    def _judge_author(self, draft: Draft, crate: Crate) -> Address | Verdict | None:
+        """Return the author who is one of us, by our signature; None for a stranger.
+
+        Refuse who uses an address of ours and is not one of us. For a thread.
+        """
         named = authors(draft.header)
         if len(named) != 1 or len(draft.header.every(b"from")) != 1:
             return NO_FROM
@@ -243,8 +248,19 @@ class Arrivals:
             own_signature(crate.header, crate.body, own, key)
             for key in self._settings.own_keys
         ):
-            return None
+            return named[0].address
         return FORGED
+
+    def _sender(self, crate: Crate, author: Address | None) -> Address | None:
+        """Return the envelope's sender as it is kept: null where it is not believed.
+
+        One of ours is its own to name, who wrote and signed the message.
+        """
+        sender = envelope_address(crate.sender)
+        if sender is None or not self._settings.border.holds(sender.domain):
+            return sender
+        home = inbound.Homeward(self._settings.border).address
+        return home(sender) if author and home(author) == home(sender) else None
 
     def _wash(self, draft: Draft, crate: Crate) -> Washed:
         """Write the message anew. For a thread."""
@@ -261,13 +277,14 @@ class Arrivals:
         self,
         addressed: Addressed,
         crate: Crate,
+        sender: Address | None,
         washed: Washed,
         answers: bytes | None,
         *,
         live: bool,
     ) -> Verdict | None:
         """Keep the copies; who proves to have no room is left out, and told of."""
-        header = self._header(crate, washed)
+        header = self._header(sender, washed)
         while True:
             nobody = not addressed.members
             told = nobody and live
@@ -288,11 +305,8 @@ class Arrivals:
                 self._tell(addressed, report)
                 return None
 
-    def _header(self, crate: Crate, washed: Washed) -> bytes:
+    def _header(self, sender: Address | None, washed: Washed) -> bytes:
         """Return the header block of every copy."""
-        sender = envelope_address(crate.sender)
-        if sender is not None:
-            sender = inbound.Homeward(self._settings.border).address(sender)
         date = utc_date(self._seconds())
         trace_id = b"%016x" % self._random.getrandbits(64)
         return b"".join(
@@ -313,6 +327,9 @@ class Arrivals:
         sender = envelope_address(crate.sender)
         failed = addressed.failed
         if not failed or sender is None or not crate.vouched or self._leaves is None:
+            return None
+        if self._settings.border.holds(sender.domain):
+            # Whoever says so is no gateway's word: none of us is out there to be told.
             return None
         if not addressed.members and self._hope(crate, failed):
             return None

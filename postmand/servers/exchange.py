@@ -20,6 +20,7 @@ from postmand.rules.inbound import BARE_NEWLINE, EARLY_TALKER, PIPELINED_EARLY, 
 from postmand.rules.verdict import Verdict
 from postmand.servers.dialogue import Running
 from postmand.servers.factory import PublicFactory
+from postmand.servers.own_senders import OUR_SENDER, OwnSenders
 from postmand.servers.reception import Origin, Reception
 from postmand.servers.recipients import TOO_MANY_QUESTIONS, Recipients
 from postmand.servers.smtp import BAD_ADDRESS, ESMTP, Transaction
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 RELAYING_DENIED = Verdict(
     "relaying-denied", 550, "5.7.1", "Relaying denied; we take mail for our own domain"
-)
-OUR_SENDER = Verdict(
-    "our-sender", 553, "5.7.1", "That sender's domain is ours, and not on the Internet"
 )
 NO_SENDER_DOMAIN = Verdict(
     "no-sender-domain", 553, "5.1.8", "The sender's address needs a domain of its own"
@@ -85,6 +83,11 @@ class Entrance:
     recipients: Recipients = field(
         default=Factory(lambda self: Recipients(self.host, self.settings), True)
     )
+
+    @property
+    def own_senders(self) -> OwnSenders:
+        """Who may name a sender of ours."""
+        return OwnSenders(self.mail_domain, self.internet_domain)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -251,7 +254,7 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
         if sender is not None:
             if not sender.domain or sender.domain.startswith(b"["):
                 return NO_SENDER_DOMAIN
-            if sender.domain == self._entrance.mail_domain:
+            if self._entrance.own_senders.is_within(sender):
                 return OUR_SENDER
         if not self._entrance.recipients.may_begin(self._peer, self.reactor.seconds()):
             return TOO_MANY_QUESTIONS
@@ -262,7 +265,8 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
 
     @property
     def _peer(self) -> str:
-        return _host(self.transport.getPeer())
+        """The client's IP address as text, "" for one that has none."""
+        return str(getattr(self.transport.getPeer(), "host", "") or "")
 
     def _session(self) -> Session:
         return Session(
@@ -299,7 +303,9 @@ class ExchangeServer(UnderTls, ESMTP[bytes]):
         settings = self._entrance.settings
         to = mailbox.decode("utf-8", "backslashreplace")
         facts = evolve(await inquiry.facts(), recipient=to)
-        verdict = judge(facts, settings)
+        sender = self.transaction.sender if self.transaction else None
+        verdict = self._entrance.own_senders.verdict(sender, facts.spf)
+        verdict = verdict or judge(facts, settings)
         if verdict is None and settings.greylist:
             word = await inquiry.greylist(mailbox)
             verdict = judge(evolve(facts, greylist=word), settings)
@@ -390,8 +396,3 @@ class ExchangeFactory(PublicFactory):
 def _envelope(sender: Address | None) -> bytes:
     """Return the envelope's sender as octets, b"" for the null sender."""
     return b"" if sender is None else bytes(sender)
-
-
-def _host(address: Any) -> str:
-    """Return an IP address as text, "" for a peer that has none."""
-    return str(getattr(address, "host", "") or "")
