@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
@@ -230,6 +230,21 @@ class EvidenceTests(SynchronousTestCase):
         self.assertIn("evidence: LookupError", self.logged())
         self.flushLoggedErrors()
 
+    def test_fault_in_gathering(self) -> None:
+        """Where all of it breaks the sender is asked to come again, and no worse."""
+
+        def broken() -> Deferred[str]:
+            raise LookupError("alice@b.example")
+
+        self.spf = broken
+        for recipient in ("bob@mail.i2p", ""):
+            facts = evolve(self.facts(), recipient=recipient)
+            verdict = judge(facts, self.settings)
+            assert verdict is not None
+            self.assertEqual((verdict.code, verdict.enhanced), (451, "4.1.8"))
+        self.assertIsNone(judge(self.facts(sender=b""), self.settings))
+        self.flushLoggedErrors()
+
     def test_a_word_that_is_none(self) -> None:
         """A result that SPF does not have is no good one."""
         self.spf = lambda: succeed("Pass!")
@@ -371,17 +386,23 @@ class EvidenceTests(SynchronousTestCase):
         """Each server's place is told; an address in a name's place is one."""
         self.resolver.zone.update(
             {
-                "p.example MX": ["1 10.0.0.1.", "2 own.example.", "3 ns6.example."],
+                "p.example MX": ["1 own.example.", "2 ns6.example.", "3 10.0.0.1."],
                 "own.example A": "12.0.0.99",
                 "ns6.example AAAA": "::ffff:192.168.0.1",
-                "p.example NS": "local.example.",
+                "l.example MX": "1 own.example.",
+                "l.example NS": "local.example.",
                 "local.example A": "127.0.0.1",
             }
         )
         facts = self.facts(sender=b"a@p.example")
         self.assertEqual(
             [(host.kind, host.place) for host in facts.domain.hosts],
-            [("MX", "private"), ("MX", "own"), ("MX", "private"), ("NS", "loopback")],
+            [("MX", "own"), ("MX", "private")],
+        )
+        hosts = self.domain(b"a@l.example").hosts
+        self.assertEqual(
+            [(host.kind, host.place) for host in hosts],
+            [("MX", "own"), ("NS", "loopback")],
         )
         verdict = judge(facts, self.settings)
         assert verdict is not None
@@ -394,8 +415,63 @@ class EvidenceTests(SynchronousTestCase):
         self.resolver.zone["many.example NS"] = [f"n{n}.example." for n in range(100)]
         self.domain(b"a@many.example")
         self.assertIn("m0.example A", self.resolver.asked)
-        self.assertNotIn("m8.example A", self.resolver.asked)
-        self.assertNotIn("n8.example A", self.resolver.asked)
+        self.assertIn("n3.example A", self.resolver.asked)
+        self.assertNotIn("m4.example A", self.resolver.asked)
+        self.assertNotIn("n4.example A", self.resolver.asked)
+
+    def test_many_addresses(self) -> None:
+        """Of each kind twelve are kept, and whichever is not on the Internet."""
+        zone = self.resolver.zone
+        zone["many.example MX"] = [f"{n} m{n}.example." for n in range(4)]
+        zone["many.example NS"] = [f"n{n}.example." for n in range(4)]
+        for n in range(4):
+            for kind in "mn":
+                zone[f"{kind}{n}.example A"] = [f"12.0.{n}.{i}" for i in range(1, 60)]
+        hosts = self.domain(b"a@many.example").hosts
+        self.assertEqual([host.kind for host in hosts], ["MX"] * 12 + ["NS"] * 12)
+        zone["n3.example A"] = ["12.0.3.1", "10.0.0.1", "12.0.3.2"]
+        self.clock.advance(600.0)
+        hosts = self.domain(b"a@many.example").hosts
+        self.assertEqual(len(hosts), 24)
+        self.assertEqual((hosts[-1].address, hosts[-1].place), ("10.0.0.1", "private"))
+
+    def test_no_more_is_asked(self) -> None:
+        """Behind a mail server that is not on the Internet no other is asked about."""
+        self.resolver.zone.update(
+            {"p.example MX": "1 10.0.0.1.", "p.example NS": "ns.p.example."}
+        )
+        self.resolver.held.add("p.example NS")
+        found = self.domain(b"a@p.example")
+        self.assertEqual([host.place for host in found.hosts], ["private"])
+        self.resolver.release()
+        self.assertNotIn("ns.p.example A", self.resolver.asked)
+
+    def test_share_of_a_network(self) -> None:
+        """One network's slow domains keep no other's waiting, nor known ones."""
+        self.domain()
+        for number in range(9):
+            self.resolver.held.add(f"n{number}.example MX")
+            self.begin(sender=b"a@n%d.example" % number)[0].end()
+        slow = [one for one in self.resolver.asked if one.endswith("example MX")]
+        self.assertEqual(len(slow), 1 + 4)
+        self.assertEqual(self.domain(b"x@b.example").mx, "found")
+        _, late = self.begin(sender=b"a@c.example")
+        self.assertEqual(self.facts("12.0.0.7", b"a@late.example").domain.mx, "none")
+        self.clock.advance(20.0)
+        self.assertEqual(self.successResultOf(late).domain.mx, "failed")
+        self.resolver.release()
+        self.clock.advance(30.0)
+
+    def test_callers_of_a_network(self) -> None:
+        """So many callers of one network are looked at at once; the others wait."""
+        self.resolver.silent = True
+        for _ in range(12):
+            self.begin(sender=b"")
+        asked = [one for one in self.resolver.asked if one.endswith("PTR")]
+        self.assertEqual(len(asked), 8)
+        self.begin("12.0.0.7", b"")
+        self.assertIn("7.0.0.12.in-addr.arpa PTR", self.resolver.asked)
+        self.clock.advance(40.0)
 
     def test_slow_name_server(self) -> None:
         """A name server's name that nobody can look up does not hold up the rest."""
@@ -424,7 +500,7 @@ class EvidenceTests(SynchronousTestCase):
 
     def test_kept_few(self) -> None:
         """Only so many domains are kept, the newest."""
-        self.make(entries=10)
+        self.make(weight=10)
         for number in range(50):
             self.domain(b"a@n%d.example" % number)
         self.assertEqual(len(self.domains._cache._kept), 10)
@@ -432,6 +508,29 @@ class EvidenceTests(SynchronousTestCase):
         self.domain(b"a@n0.example")
         self.assertEqual(self.resolver.asked.count("n49.example MX"), 1)
         self.assertEqual(self.resolver.asked.count("n0.example MX"), 2)
+
+    def test_kept_by_weight(self) -> None:
+        """A domain with many servers stands for many without."""
+        self.make(weight=11)
+        self.domain(b"a@n0.example")
+        self.assertEqual(len(self.domain().hosts), 5)
+        self.domain(b"a@n1.example")
+        self.assertEqual(self.domains._cache._weight, 8)
+        self.resolver.zone["d.example MX"] = "1 mx.b.example."
+        self.resolver.zone["d.example NS"] = ["ns.b.example.", "ns.c.example."]
+        self.domain(b"a@d.example")
+        self.assertEqual(list(self.domains._cache._kept), ["n1.example", "d.example"])
+        self.assertEqual(self.domains._cache._weight, 6)
+
+    def test_not_kept_too_long(self) -> None:
+        """What is too old is let go of when the next is asked about."""
+        self.domain()
+        for number in range(5):
+            self.domain(b"a@n%d.example" % number)
+        self.clock.advance(600.0)
+        self.domain(b"a@new.example")
+        self.assertEqual(list(self.domains._cache._kept), ["new.example"])
+        self.assertEqual(self.domains._cache._weight, 1)
 
     # Blacklists.
 
@@ -518,13 +617,13 @@ class EvidenceTests(SynchronousTestCase):
 
     def test_callout_to_the_internet_only(self) -> None:
         """No call goes to a private network, to ourselves, or to a name server."""
-        self.resolver.zone["mx.b.example A"] = "10.0.0.1"
+        self.resolver.zone["mx.b.example A"] = ["12.0.0.99", "12.0.0.2"]
         self.resolver.zone["mx.b.example AAAA"] = "::1"
-        self.resolver.zone["mx2.b.example A"] = ["12.0.0.99", "12.0.0.2"]
+        self.resolver.zone["mx2.b.example A"] = "10.0.0.1"
         self.facts()
         self.assertEqual(self.called, [(b"alice@b.example", ("12.0.0.2",))])
         self.make()
-        self.resolver.zone["mx2.b.example A"] = "12.0.0.99"
+        self.resolver.zone["mx.b.example A"] = "12.0.0.99"
         self.assertEqual(self.facts().callout, "failed")
         self.assertEqual(len(self.called), 1)
 

@@ -91,18 +91,32 @@ class Shared(Generic[T]):
 
 
 class Cache(Generic[T]):
-    """Answers by name for a time that depends on the answer; of all, the newest."""
+    """Answers by name for a time that depends on the answer; of all, the newest.
+
+    As many as together weigh no more than `most`: what is asked weighs 1, an answer
+    what `weighs` says, by default 1 as well.
+    """
 
     def __init__(
         self,
         seconds: Callable[[], float],
         lasts: Callable[[T], float],
-        entries: int,
+        most: int,
+        weighs: Callable[[T], int] = lambda _: 1,
     ) -> None:
         self._seconds = seconds
         self._lasts = lasts
-        self._entries = entries
+        self._most = most
+        self._weighs = weighs
+        self._weight = 0
         self._kept: OrderedDict[str | bytes, tuple[Shared[T], float]] = OrderedDict()
+
+    def known(self, name: str | bytes) -> Deferred[T] | None:
+        """Fire with what is kept or under way for a name; None where nothing is."""
+        kept = self._kept.get(name)
+        if kept is None or self._seconds() >= self._until(*kept):
+            return None
+        return kept[0].wait()
 
     def ask(
         self, name: str | bytes, question: Callable[[], Deferred[T]]
@@ -111,16 +125,38 @@ class Cache(Generic[T]):
 
         The question's Deferred never fails.
         """
-        now = self._seconds()
-        kept = self._kept.get(name)
-        if kept is not None and now < self._until(*kept):
-            return kept[0].wait()
-        shared = Shared(question())
-        self._kept[name] = shared, now
-        self._kept.move_to_end(name)
-        if len(self._kept) > self._entries:
-            self._kept.popitem(last=False)
+        known = self.known(name)
+        if known is not None:
+            return known
+        self._forget(name)
+        answer = question()
+        shared = Shared(answer)
+        self._kept[name] = shared, self._seconds()
+        self._weight += 1
+        answer.addCallback(lambda _: self._weigh(name, shared))
+        self._trim()
         return shared.wait()
+
+    def _weigh(self, name: str | bytes, shared: Shared[T]) -> None:
+        """Count what an answer weighs more than its question, if it is still kept."""
+        if name in self._kept and self._kept[name][0] is shared:
+            self._weight += self._weighs(shared.told[0]) - 1
+            self._trim()
+
+    def _trim(self) -> None:
+        """Let go of the oldest: what is too old, and what is too much."""
+        now = self._seconds()
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if self._weight <= self._most and now < self._until(*self._kept[oldest]):
+                return
+            self._forget(oldest)
+
+    def _forget(self, name: str | bytes) -> None:
+        kept = self._kept.pop(name, None)
+        if kept is not None:
+            told = kept[0].told
+            self._weight -= self._weighs(told[0]) if told else 1
 
     def _until(self, shared: Shared[T], asked: float) -> float:
         """Return when an answer is too old; its age counts from the question."""

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve, frozen
+from twisted.internet.defer import Deferred, succeed
 
 from postmand.message.questions import host_name
 from postmand.rules.facts import Domain, Host, plain_name
 from postmand.servers.asking import Cache, together, within
+from postmand.servers.turns import Turns
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
     from postmand.inbound import IResolver, Records
 
 T = TypeVar("T")
 
-# Of a domain's servers so many are looked at, the most preferred first.
-_SERVERS = 8
+# Of each kind of a domain's servers so many are looked at, the most preferred first.
+_SERVERS = 4
+# Of one server's addresses in a family so many, and so many of a kind's are kept.
+_ADDRESSES, _KEPT = 64, 12
+# Where a mail server may be: else the domain is refused, and no other matters.
+_ON_THE_INTERNET = ("public", "own")
 # A domain without NS records of its own lies in a zone above it, so far at the most.
 _LEVELS = 4
 
@@ -30,14 +35,18 @@ _LEVELS = 4
 class DomainSettings:
     """How long is waited, and how long a domain's facts are kept, in seconds.
 
-    `seconds` are for its MX or address, and once more for all else.
+    `seconds` are for its MX or address, and once more for all else. Those kept weigh
+    `weight` at the most, a domain 1 and 1 for each of its hosts. One network has
+    `of_one_network` domains looked up at once, all together `at_once`.
     """
 
     seconds: float = 10.0
     found_lasts: float = 600.0
     none_lasts: float = 120.0
     failed_lasts: float = 15.0
-    entries: int = 5_000
+    weight: int = 20_000
+    at_once: int = 64
+    of_one_network: int = 4
 
     def lasts(self, domain: Domain) -> float:
         """Return how long these facts are kept."""
@@ -65,22 +74,47 @@ class Domains:
         self._place = place
         self._reactor = reactor
         self._settings = settings or DomainSettings()
+        self._turns = Turns(self._settings.at_once, self._settings.of_one_network)
         self._cache: Cache[Domain] = Cache(
-            reactor.seconds, self._settings.lasts, self._settings.entries
+            reactor.seconds, self._settings.lasts, self._settings.weight, _weight
         )
 
-    def facts(self, domain: bytes) -> Deferred[Domain]:
+    def facts(self, domain: bytes, peer: str) -> Deferred[Domain]:
         """Fire with the facts of a domain, which may be an international one.
 
-        Never fails: what was not found out in time is left out, or "failed".
+        `peer` is the address of who has it asked: what nobody knows yet is looked up
+        when it is its network's turn. Never fails: what was not found out in time is
+        left out, or "failed".
         """
         name = host_name(domain)
-        shown = domain.decode("utf-8", "backslashreplace")
-        return self._cache.ask(name or shown, lambda: self._facts(name, shown))
+        if not name:
+            shown = domain.decode("utf-8", "backslashreplace")
+            return succeed(Domain(shown, mx="none", address="none"))
+        known = self._cache.known(name)
+        return known or Deferred.fromCoroutine(self._in_turn(name, peer))
 
-    def _facts(self, name: str, shown: str) -> Deferred[Domain]:
+    async def _in_turn(self, name: str, peer: str) -> Domain:
+        await self._turns.take(peer)
+        begun = False
+
+        def give(domain: Domain) -> Domain:
+            self._turns.give(peer)
+            return domain
+
+        def question() -> Deferred[Domain]:
+            nonlocal begun
+            begun = True
+            return self._facts(name).addCallback(give)
+
+        # Somebody else may have asked meanwhile.
+        answer = self._cache.ask(name, question)
+        if not begun:
+            self._turns.give(peer)
+        return await answer
+
+    def _facts(self, name: str) -> Deferred[Domain]:
         failed = Domain(name, mx="failed")
-        asked = self._gathered(name) if name else _no_name(shown)
+        asked = self._gathered(name)
         return within(3 * self._settings.seconds, self._reactor, asked, failed)
 
     async def _gathered(self, name: str) -> Domain:
@@ -97,7 +131,9 @@ class Domains:
         else:
             # RFC 5321 5.1: a domain without MX is its own mail server.
             status, hosts = await self._addresses("A", name)
-            domain = evolve(domain, address=status, hosts=hosts)
+            domain = evolve(domain, address=status, hosts=_kept(hosts))
+        if not all(map(_is_fit, domain.hosts)):
+            names_of_zone.cancel()
         return evolve(domain, hosts=(*domain.hosts, *await names_of_zone))
 
     async def _name_servers(self, name: str) -> tuple[Host, ...]:
@@ -119,7 +155,7 @@ class Domains:
             self._within(self._addresses(kind, name), ("failed", ()))
             for name in targets
         )
-        return tuple(host for _status, hosts in found for host in hosts)
+        return _kept([host for _status, hosts in found for host in hosts])
 
     async def _addresses(self, kind: str, name: str) -> tuple[str, tuple[Host, ...]]:
         """Return whether a name has addresses ("found", "none", "failed"), and them."""
@@ -131,7 +167,7 @@ class Domains:
         hosts = tuple(
             self._host(kind, name, text)
             for answer in answers
-            for text in answer.texts[:_SERVERS]
+            for text in answer.texts[:_ADDRESSES]
         )
         states = {answer.status for answer in answers}
         if hosts:
@@ -148,8 +184,20 @@ class Domains:
         return within(self._settings.seconds, self._reactor, asked, otherwise)
 
 
-async def _no_name(shown: str) -> Domain:
-    return Domain(shown, mx="none", address="none")
+def _weight(domain: Domain) -> int:
+    return 1 + len(domain.hosts)
+
+
+def _is_fit(host: Host) -> bool:
+    return host.place in _ON_THE_INTERNET
+
+
+def _kept(hosts: Sequence[Host]) -> tuple[Host, ...]:
+    """Return the first few of a kind's hosts; none behind one that is not fit."""
+    for place, host in enumerate(hosts):
+        if not _is_fit(host):
+            return (*hosts[: min(place, _KEPT - 1)], host)
+    return tuple(hosts[:_KEPT])
 
 
 def _exchanges(texts: Iterable[str]) -> list[str]:

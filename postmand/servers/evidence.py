@@ -17,6 +17,7 @@ from postmand.message.questions import host_name
 from postmand.rules.facts import SPF_RESULTS, Domain, Facts, Reverse, Session
 from postmand.rules.greylist import Greylist, Try
 from postmand.servers.asking import Shared, together, within
+from postmand.servers.turns import Turns
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -37,7 +38,11 @@ _NAMES = 4
 
 @frozen
 class Sources:
-    """Where facts come from, and how long they may take, in seconds."""
+    """Where facts come from, and how long they may take, in seconds.
+
+    Facts are gathered for `of_one_network` callers of a network at once, for all
+    together `at_once`.
+    """
 
     resolver: IResolver
     domains: Domains
@@ -46,6 +51,8 @@ class Sources:
     greylist: Greylist
     spf: SpfCheck
     seconds: float = 20.0
+    at_once: int = 2_000
+    of_one_network: int = 8
 
 
 class Evidence:
@@ -54,10 +61,11 @@ class Evidence:
     def __init__(self, sources: Sources, reactor: IReactorTime) -> None:
         self._sources = sources
         self._reactor = reactor
+        self._turns = Turns(sources.at_once, sources.of_one_network)
 
     def begin(self, peer: str, session: Session, sender: bytes) -> Inquiry:
         """Begin, at MAIL, with the client's address and the envelope's sender."""
-        return Inquiry(self._sources, self._reactor, peer, session, sender)
+        return Inquiry(self._sources, self._turns, self._reactor, peer, session, sender)
 
 
 class Inquiry:
@@ -69,19 +77,23 @@ class Inquiry:
     def __init__(
         self,
         sources: Sources,
+        turns: Turns,
         reactor: IReactorTime,
         peer: str,
         session: Session,
         sender: bytes,
     ) -> None:
         self._sources = sources
+        self._turns = turns
         self._reactor = reactor
         self._until = reactor.seconds() + sources.seconds
         self._peer = _plain(peer)
         self._session = session
         self._sender = sender
-        nothing = Facts(self._peer, _text(sender), session)
-        asked = within(2 * sources.seconds, reactor, self._gathered(nothing), nothing)
+        # What is not found out, by a fault of ours too, is no fault of the sender's.
+        self._unknown = _unknown(sender)
+        nothing = Facts(self._peer, _text(sender), session, domain=self._unknown)
+        asked = within(2 * sources.seconds, reactor, self._in_turn(nothing), nothing)
         self._facts = Shared(asked)
 
     async def facts(self) -> Facts:
@@ -105,6 +117,13 @@ class Inquiry:
         """Stop asking: the transaction is over. May be called twice."""
         self._facts.cancel()
 
+    async def _in_turn(self, nothing: Facts) -> Facts:
+        await self._turns.take(self._peer)
+        try:
+            return await self._gathered(nothing)
+        finally:
+            self._turns.give(self._peer)
+
     async def _gathered(self, nothing: Facts) -> Facts:
         sources = self._sources
         name = self._session.helo.encode("utf-8", "replace")
@@ -113,7 +132,7 @@ class Inquiry:
         listings = self._in_time(sources.blacklists.listings(self._peer), ())
         asked = sources.spf(self._peer, name, self._sender)
         spf = self._in_time(asked, "temperror")
-        sender = self._in_time(self._of_sender(), (Domain(), ""))
+        sender = self._in_time(self._of_sender(), (self._unknown, ""))
         everything: list[Deferred[Any]] = [reverse, helo, listings, spf, sender]
         found = await together(everything)
         return _facts(nothing, found)
@@ -123,8 +142,8 @@ class Inquiry:
         octets = self._sender.rpartition(b"@")[2]
         if not octets:
             return Domain(), ""
-        unknown = Domain(_text(octets), mx="failed")
-        domain = await self._in_time(self._sources.domains.facts(octets), unknown)
+        asked = self._sources.domains.facts(octets, self._peer)
+        domain = await self._in_time(asked, self._unknown)
         word = await self._in_time(
             self._sources.callouts.ask(self._sender, domain), "failed"
         )
@@ -178,6 +197,12 @@ def _facts(nothing: Facts, found: list[Any]) -> Facts:
         callout=callout,
         spf=spf if spf in SPF_RESULTS else "permerror",
     )
+
+
+def _unknown(sender: bytes) -> Domain:
+    """Return what is said of a sender's domain that nobody could look up."""
+    octets = sender.rpartition(b"@")[2]
+    return Domain(_text(octets), mx="failed") if octets else Domain()
 
 
 def _text(octets: bytes) -> str:
