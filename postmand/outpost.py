@@ -25,6 +25,7 @@ from postmand.gateway_keys import GatewayKeys
 from postmand.link import Admitting
 from postmand.pairing import PairingError, key_octets
 from postmand.scrutiny import AT_ONCE, Scrutiny
+from postmand.scrutiny import networks as own_networks
 from postmand.servers.exchange import Entrance, ExchangeFactory
 from postmand.servers.ledger import Ledger
 from postmand.servers.outgoing import Desk, OutgoingFactory, Settings
@@ -85,7 +86,7 @@ def parts(site: Site) -> Parts:
     resolver = Resolver(SilentReactor(reactor), [server], random)
     # Strangers' questions, however many, keep none of our own waiting.
     own_resolver = Resolver(SilentReactor(reactor), [server], random)
-    networks = Networks(allowed=exit_.allowed_networks)
+    networks = own_networks(exchange, exit_)
     host = _host(site, exchange, link, identity)
     spool = SealedSpool(
         config.state / "sealed", exchange.sealed_messages, exchange.sealed_bytes

@@ -7,11 +7,13 @@ one network may have asked at once.
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from postmand.config import Exchange, Exit
+from postmand.config.places import listens_at
 from postmand.delivery.callout import Caller
 from postmand.delivery.dialling import tcp, within_reach
 from postmand.dns.addresses import Networks
@@ -39,6 +41,16 @@ _SPF_QUESTIONS, _SPF_SECONDS = 40, 15.0
 # A process's own marks: greylist and callouts remember nothing over a restart.
 _MARK_BYTES = 32
 _SWEEP_SECONDS = 60.0
+
+
+def networks(exchange: Exchange, exit_: Exit) -> Networks:
+    """Return what is on the Internet for this gateway: not what it is itself.
+
+    Loopback is nobody's place there in any case, unless a test or a demo allows it.
+    """
+    named = [*exit_.source, *filter(None, map(listens_at, exchange.listen))]
+    own = [one for one in named if not ip_address(one).is_loopback]
+    return Networks(own=own, allowed=exit_.allowed_networks)
 
 
 class Scrutiny:

@@ -49,10 +49,19 @@ def read_place(text: str) -> Place:
 
 def listens_here_only(text: str) -> bool:
     """Tell whether nobody outside this machine can come to this server endpoint."""
+    return read_place(text).kind == "unix" or _loopback(listens_at(text))
+
+
+def listens_at(text: str) -> str:
+    """Return the address that a server endpoint is bound to, "" for all or for none."""
     place = read_place(text)
-    if place.kind == "unix":
-        return True
-    return place.kind in ("tcp", "tcp6") and _loopback(place.value("interface", 1))
+    if place.kind not in ("tcp", "tcp6"):
+        return ""
+    try:
+        address = ip_address(place.value("interface", 1))
+    except ValueError:
+        return ""
+    return "" if address.is_unspecified else str(address)
 
 
 def leads_here_only(text: str) -> bool:
