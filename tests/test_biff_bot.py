@@ -108,10 +108,11 @@ class CommandTests(Case):
         self.assertEqual({line[0] for line in self.world.written}, {b"NOTICE"})
 
     def test_help(self) -> None:
-        """Anybody may ask, also who is in no channel."""
+        """Whoever is in a channel may ask; others are told to come in, no more."""
+        self.assertEqual(tuple(self.house.ask(self.thief, b".help")), words.HELP)
         stranger = self.world.person(b"stranger", b"")
-        self.assertEqual(tuple(self.house.ask(stranger, b".help")), words.HELP)
-        self.assertEqual(self.house.ask(stranger, b".show"), [words.NOT_HERE])
+        for text in (b".help", b".show"):
+            self.assertEqual(self.house.ask(stranger, text), [words.NOT_HERE])
 
     def test_thief(self) -> None:
         """Who is not the nick's owner gets nowhere, and no secret is tried."""
@@ -171,10 +172,65 @@ class CommandTests(Case):
     def test_budget(self) -> None:
         """Commands beyond the budget are dropped, with one warning."""
         for _ in range(20):
-            self.world.say(self.owner, b"hello")
-        self.house.wait(30.0)
-        self.assertEqual(self.owner.heard.count(words.UNKNOWN), 6)
+            self.house.ask(self.owner, b"hello", 1.5)
+        self.assertEqual(self.owner.heard.count(words.UNKNOWN), 8)
         self.assertEqual(self.owner.heard.count(words.TOO_FAST), 1)
+
+    def test_budget_goes_along(self) -> None:
+        """Another nick is no other budget."""
+        for number in range(20):
+            self.house.ask(self.thief, b"hello", 3.0)
+            self.world.rename(self.thief, b"m%d" % number)
+        self.assertEqual(self.thief.heard.count(words.UNKNOWN), 11)
+        self.assertEqual(self.thief.heard.count(words.TOO_FAST), 1)
+
+    def test_strangers(self) -> None:
+        """Many who are not in the channel, under ever new nicks, cost nobody a turn."""
+        strangers = [self.world.person(b"s%d" % one, b"") for one in range(2)]
+        for number in range(200):
+            for index, stranger in enumerate(strangers):
+                self.world.rename(stranger, b"s%d-%d" % (index, number))
+                self.world.say(stranger, b".help")
+            self.house.wait(1.0)
+        told = [one[-1] for one in self.world.written if one[0] == b"NOTICE"]
+        self.assertEqual(told, [words.NOT_HERE] * 12)
+        self.assertEqual(
+            self.house.ask(self.owner, b".show", 4.0), [words.NOTHING_WATCHED]
+        )
+
+    def test_a_place_or_two_each(self) -> None:
+        """Who says much at once is told so; the rest of it keeps nobody out."""
+        for _ in range(6):
+            self.world.say(self.thief, b".help")
+        self.house.wait(60.0)
+        self.assertEqual(self.thief.heard.count(words.HELP[0]), 3)
+        self.assertEqual(self.thief.heard.count(words.TOO_FAST), 1)
+
+    def test_a_full_queue(self) -> None:
+        """A member is heard while a few others have all the places."""
+        crowd = [self.world.person(b"p%d" % one, b"") for one in range(20)]
+        for person in crowd:
+            self.world.join(person)
+        for _ in range(3):
+            for person in crowd:
+                self.world.say(person, b".help")
+        self.house.wait(2.0)
+        self.assertEqual(len(self.house.bot._commands._waiting), 32)
+        self.assertEqual(
+            self.house.ask(self.owner, b".show", 300.0), [words.NOTHING_WATCHED]
+        )
+
+    def test_who_is_gone_has_no_place(self) -> None:
+        """Those who left or renamed themselves make room first."""
+        crowd = [self.world.person(b"p%d" % one, b"") for one in range(40)]
+        for person in crowd:
+            self.world.join(person)
+            self.world.say(person, b".help")
+        self.house.wait(2.0)
+        self.world.part(crowd[30])
+        self.assertEqual(
+            self.house.ask(self.owner, b".show", 300.0), [words.NOTHING_WATCHED]
+        )
 
     def test_secret_with_spaces(self) -> None:
         """One space ends the address; the rest of the line is the secret as typed."""
@@ -211,7 +267,7 @@ class CommandTests(Case):
                 self.world.rename(person, b"x" + person.nick)
             self.world.say(self.owner, b".help", CHANNEL)
             self.house.wait(10.0)
-        self.assertEqual(commands._soon, 0)
+        self.assertEqual(commands._soon, set())
         self.assertEqual(self.owner.heard, [words.in_private(BOT)])
 
     def test_order(self) -> None:
@@ -431,3 +487,16 @@ def test_budget_is_bounded() -> None:
         assert budget.take(nick, 0.0) is Answer.TAKEN
     assert budget.take(b"a", 0.0) is Answer.TAKEN
     assert len(budget._nicks) == 2
+
+
+def test_budget_of_two_nicks_is_one() -> None:
+    """Who takes a nick has what is left of either, and the old one is as new."""
+    budget = Budget(most=2)
+    for nick in (b"a", b"a", b"b"):
+        assert budget.take(nick, 0.0) is Answer.TAKEN
+    budget.renamed(b"a", b"b", 0.0)
+    assert budget.take(b"b", 0.0) is Answer.TOO_FAST
+    assert budget.take(b"a", 0.0) is Answer.TAKEN
+    budget.renamed(b"nobody", b"a", 0.0)
+    budget.renamed(b"a", b"a", 0.0)
+    assert budget.take(b"a", 0.0) is Answer.TAKEN

@@ -151,6 +151,7 @@ def check(house: House) -> None:
             assert flood <= 6, "faster than its pace"
     house.wait(400)
     nick = b"somebody"
+    house.ircd.say(b":%b!u@h JOIN #mail.i2p" % nick)
     assert len(house.ask(nick, b".help", 60)) == 5, "deaf"
 
 

@@ -29,6 +29,7 @@ The bot:
 
 pace          when the next line may be written
 budget        how much a nick may ask
+waiting       who waits for an answer, a place or two each
 words         all that is ever said
 commands      what members say in private, and the answers
 notices       who has new mail is told so, in fixed ticks

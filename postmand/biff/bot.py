@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from postmand.biff.asking import Asking
 from postmand.biff.commands import Commands, Doors
-from postmand.biff.events import Down, Event, IBot, Said
+from postmand.biff.events import Down, Event, IBot, Renamed, Said
 from postmand.biff.identity import Terms
 from postmand.biff.notices import Notices
 from postmand.biff.pace import Pace
@@ -113,5 +113,7 @@ class Bot:
         match event:
             case Said():
                 self._commands.said(event)
+            case Renamed(old, new):
+                self._commands.renamed(old, new)
             case Down():
                 self._commands.forget()

@@ -41,6 +41,30 @@ class Budget:
 
     def take(self, nick: bytes, now: float) -> Answer:
         """Take one command of this (folded) nick; `now` in seconds of any epoch."""
+        account = self._account(nick, now)
+        if account.left >= 1.0:
+            account.left -= 1.0
+            return Answer.TAKEN
+        return _refused(account)
+
+    def refuse(self, nick: bytes, now: float) -> Answer:
+        """Refuse a command whatever is left; it costs nothing."""
+        return _refused(self._account(nick, now))
+
+    def renamed(self, old: bytes, new: bytes, now: float) -> None:
+        """Let who was called `old` go on with what is left; both are folded.
+
+        Whoever has used up a nick's budget does not get it back by another's.
+        """
+        if old == new or old not in self._nicks:
+            return
+        left, right = self._account(old, now), self._account(new, now)
+        del self._nicks[old]
+        right.left = min(left.left, right.left)
+        right.warned = left.warned or right.warned
+
+    def _account(self, nick: bytes, now: float) -> _Account:
+        """Return what a nick has by now."""
         account = self._nicks.pop(nick, None) or _Account(float(self._most), now)
         self._nicks[nick] = account
         if len(self._nicks) > self._size:
@@ -50,10 +74,11 @@ class Budget:
         account.since = now
         if account.left >= self._most / 2:
             account.warned = False
-        if account.left >= 1.0:
-            account.left -= 1.0
-            return Answer.TAKEN
-        if account.warned:
-            return Answer.DROPPED
-        account.warned = True
-        return Answer.TOO_FAST
+        return account
+
+
+def _refused(account: _Account) -> Answer:
+    if account.warned:
+        return Answer.DROPPED
+    account.warned = True
+    return Answer.TOO_FAST

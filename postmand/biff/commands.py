@@ -8,10 +8,9 @@ hands is not sent. Nothing of what is said is logged or repeated.
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,6 +19,7 @@ from postmand.biff import words
 from postmand.biff.budget import Answer, Budget
 from postmand.biff.casemap import is_nick
 from postmand.biff.pace import LinkLostError
+from postmand.biff.waiting import Talk, Waiting
 from postmand.faults import log_fault
 from postmand.interfaces import NoSuchMailboxError, StoreBusyError
 from postmand.notice import ClaimsBusyError, TooManyWatchesError
@@ -39,22 +39,18 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# So many are answered at a time, and so many wait; who comes beyond is not heard.
+# So many are answered at a time, and so many wait, so many of them a nick's.
 _AT_ONCE = 4
 _MOST_WAITING = 32
+_EACH_WAITING = 2
+# All who are not on the roll together get so many lines at once, and one more every so
+# many seconds: a nick outside of the channels costs nothing, and who has many is one.
+_STRANGERS_AT_ONCE = 3
+_STRANGERS_SECONDS = 20.0
 # Wrong secrets a nick may show at once; they are forgotten by half in an hour.
 _MOST_WRONG = 5
 _WRONG_HALVED = 3_600.0
 _NAME = re.compile(rb"[a-z0-9._-]{1,64}")
-
-
-@frozen
-class _Talk:
-    """A line said to us, and who it was said by: None is nobody on the roll."""
-
-    said: Said
-    nick: bytes = field(repr=False)
-    identity: Identity | None
 
 
 @frozen
@@ -93,10 +89,12 @@ class Commands:
         self._services = services.partition(b"@")[0]
         self._reactor = reactor
         self._budget = Budget()
+        self._strangers = Budget(_STRANGERS_AT_ONCE, _STRANGERS_SECONDS)
         self._wrong = Penalties(_WRONG_HALVED)
-        self._queue: deque[_Talk] = deque()
+        self._waiting = Waiting(roll.holds, most=_MOST_WAITING, each=_EACH_WAITING)
         self._busy: set[bytes] = set()
-        self._soon = 0
+        # Who is to be told one line that needs no thought; one such line a nick.
+        self._soon: set[bytes] = set()
         self._commands = {
             b".help": self._help,
             b".register": self._register,
@@ -112,28 +110,52 @@ class Commands:
         # Services answer what is said to them; two programs would talk for ever.
         if self._roll.same(nick, self._services):
             return
-        talk = _Talk(said, self._roll.fold(nick), self._roll.identity(nick))
-        if self._addressed(said):
-            match self._budget.take(talk.nick, self._reactor.seconds()):
-                case Answer.TAKEN:
-                    self._take(talk)
-                case Answer.TOO_FAST:
-                    self._answer_soon(talk, words.TOO_FAST)
+        if not self._addressed(said):
+            return
+        identity = self._roll.identity(nick)
+        if identity is None:
+            self._stranger(said)
+        else:
+            self._member(Talk(said, identity))
+
+    def renamed(self, old: bytes, new: bytes) -> None:
+        """Somebody on the roll has taken another nick: what is left goes along."""
+        if self._roll.identity(new) is not None:
+            old, new = self._roll.fold(old), self._roll.fold(new)
+            self._budget.renamed(old, new, self._reactor.seconds())
 
     def forget(self) -> None:
         """The link is lost: who waits for an answer is not there any more."""
-        self._queue.clear()
+        self._waiting.clear()
 
     def _addressed(self, said: Said) -> bool:
         """Whether this is for us: all in private, in a channel our commands only."""
-        return self._roll.is_own(said.target) or _split(said.text)[0] in self._commands
+        return self._private(said) or _split(said.text)[0] in self._commands
 
-    def _take(self, talk: _Talk) -> None:
-        if not self._roll.is_own(talk.said.target):
-            self._answer_soon(talk, self._in_channel(talk.said))
-        elif len(self._queue) < _MOST_WAITING:
-            self._queue.append(talk)
+    def _private(self, said: Said) -> bool:
+        return self._roll.is_own(said.target)
+
+    def _stranger(self, said: Said) -> None:
+        """Take a line of somebody not on the roll."""
+        if self._strangers.take(b"", self._reactor.seconds()) is Answer.TAKEN:
+            text = words.NOT_HERE if self._private(said) else self._in_channel(said)
+            self._answer_soon(said, None, text)
+
+    def _member(self, talk: Talk) -> None:
+        """Take a line of somebody on the roll."""
+        now, private = self._reactor.seconds(), self._private(talk.said)
+        if private and not self._waiting.has_room(talk.nick):
+            answer = self._budget.refuse(talk.nick, now)
+        else:
+            answer = self._budget.take(talk.nick, now)
+        if answer is Answer.TOO_FAST:
+            self._answer_soon(talk.said, talk.identity, words.TOO_FAST)
+        elif answer is Answer.TAKEN and private:
+            self._waiting.put(talk)
             self._work()
+        elif answer is Answer.TAKEN:
+            text = self._in_channel(talk.said)
+            self._answer_soon(talk.said, talk.identity, text)
 
     def _in_channel(self, said: Said) -> bytes:
         command, arguments = _split(said.text)
@@ -143,22 +165,18 @@ class Commands:
 
     def _work(self) -> None:
         """Answer who waits, each nick's commands one after the other."""
-        for talk in list(self._queue):
-            if len(self._busy) >= _AT_ONCE:
-                return
-            if talk.nick not in self._busy:
-                self._queue.remove(talk)
-                self._busy.add(talk.nick)
-                done = Deferred.fromCoroutine(self._answer(talk))
-                done.addBoth(self._answered, talk.nick)
+        while len(self._busy) < _AT_ONCE and (talk := self._waiting.take(self._busy)):
+            self._busy.add(talk.nick)
+            done = Deferred.fromCoroutine(self._answer(talk))
+            done.addBoth(self._answered, talk.nick)
 
     def _answered(self, _: object, nick: bytes) -> None:
         self._busy.discard(nick)
-        if self._queue:
+        if self._waiting:
             # Not from within: a long queue must not be a deep stack.
             self._reactor.callLater(0, self._work)
 
-    async def _answer(self, talk: _Talk) -> None:
+    async def _answer(self, talk: Talk) -> None:
         command, arguments = _split(talk.said.text)
         try:
             try:
@@ -172,36 +190,37 @@ class Commands:
                 log_fault(log, "a command failed", fault)
                 lines = [words.LATER]
             for line in lines:
-                await self._say(talk, line)
+                await self._say(talk.said, talk.identity, line)
         except LinkLostError:
             pass  # nobody is there to be answered
         except Exception as fault:
             log_fault(log, "an answer failed", fault)
 
-    def _answer_soon(self, talk: _Talk, text: bytes) -> None:
-        if self._soon < _MOST_WAITING:
-            self._soon += 1
-            done = Deferred.fromCoroutine(self._say(talk, text))
-            done.addErrback(_unsaid).addBoth(self._said_soon)
+    def _answer_soon(self, said: Said, identity: Identity | None, text: bytes) -> None:
+        nick = self._roll.fold(said.source.nick)
+        if len(self._soon) < _MOST_WAITING and nick not in self._soon:
+            self._soon.add(nick)
+            done = Deferred.fromCoroutine(self._say(said, identity, text))
+            done.addErrback(_unsaid).addBoth(self._said_soon, nick)
 
-    def _said_soon(self, _: object) -> None:
-        self._soon -= 1
+    def _said_soon(self, _: object, nick: bytes) -> None:
+        self._soon.discard(nick)
 
-    async def _say(self, talk: _Talk, text: bytes) -> None:
+    async def _say(self, said: Said, identity: Identity | None, text: bytes) -> None:
         """Say it to who has asked; if the nick may have changed hands, to nobody."""
         await self._pace.turn(reply=True)
-        if talk.identity is not None and not self._roll.holds(talk.identity):
+        if identity is not None and not self._roll.holds(identity):
             self._pace.give_back(1)
             return
-        self._line.send(b"NOTICE", talk.said.source.nick, text)
+        self._line.send(b"NOTICE", said.source.nick, text)
 
-    async def _unknown(self, _talk: _Talk, _arguments: bytes) -> Sequence[bytes]:
+    async def _unknown(self, _talk: Talk, _arguments: bytes) -> Sequence[bytes]:
         return [words.UNKNOWN]
 
-    async def _help(self, _talk: _Talk, _arguments: bytes) -> Sequence[bytes]:
+    async def _help(self, _talk: Talk, _arguments: bytes) -> Sequence[bytes]:
         return words.HELP
 
-    async def _register(self, talk: _Talk, arguments: bytes) -> Sequence[bytes]:
+    async def _register(self, talk: Talk, arguments: bytes) -> Sequence[bytes]:
         # One space; what is behind it is the secret as it was typed, spaces and all.
         address, _, secret = arguments.partition(b" ")
         name = self._name(address)
@@ -220,7 +239,7 @@ class Commands:
             return [words.WRONG]
         return await self._watch(talk, *claimed)
 
-    async def _watch(self, talk: _Talk, account: int, name: str) -> Sequence[bytes]:
+    async def _watch(self, talk: Talk, account: int, name: str) -> Sequence[bytes]:
         tag = self._doors.watches.tag(talk.nick)
         try:
             added = await self._doors.watches.add(tag, account)
@@ -231,7 +250,7 @@ class Commands:
         self._notices.watched(tag, account)
         return [words.registered(self._address(name), added=added)]
 
-    async def _cancel(self, talk: _Talk, arguments: bytes) -> Sequence[bytes]:
+    async def _cancel(self, talk: Talk, arguments: bytes) -> Sequence[bytes]:
         name = self._name(arguments.strip(b" "))
         if not name:
             return [words.USAGE_CANCEL]
@@ -246,7 +265,7 @@ class Commands:
                 return [words.cancelled(self._address(watch.name))]
         return [words.NOT_WATCHED]
 
-    async def _show(self, talk: _Talk, _arguments: bytes) -> Sequence[bytes]:
+    async def _show(self, talk: Talk, _arguments: bytes) -> Sequence[bytes]:
         refused = await self._refused(talk)
         if refused:
             return refused
@@ -254,10 +273,8 @@ class Commands:
         lines = [words.shown(one, self._address(one.name)) for one in watched]
         return lines or [words.NOTHING_WATCHED]
 
-    async def _refused(self, talk: _Talk) -> Sequence[bytes]:
+    async def _refused(self, talk: Talk) -> Sequence[bytes]:
         """Return what is said to who is not the nick's owner; nothing to the owner."""
-        if talk.identity is None:
-            return [words.NOT_HERE]
         if await self._asking.vouch(talk.identity, talk.said, reply=True):
             return []
         return [words.NOT_IDENTIFIED]
