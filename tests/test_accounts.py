@@ -47,6 +47,16 @@ class RegistryTests(RealStoreCase):
         with closing(sqlite3.connect(self.state / "postmand.db")) as connection:
             return connection.execute(sql).fetchall()
 
+    def watch(self, tag):
+        """Put in a row of somebody who watches jondoe's mail."""
+        with closing(sqlite3.connect(self.state / "postmand.db")) as connection:
+            connection.execute(
+                "INSERT INTO watches (tag, account, sealed)"
+                " SELECT ?, id, ? FROM accounts WHERE name = 'jondoe'",
+                (tag, b"x" * 64),
+            )
+            connection.commit()
+
     def test_show(self):
         """What is shown of a new account."""
         shown = self.registry.show("jondoe")
@@ -139,6 +149,44 @@ class RegistryTests(RealStoreCase):
         self.registry.set_password("jondoe", b"secret", b"new")
         self.registry.recover("jondoe", self.code, b"newest")
         self.unlock("jondoe", b"newest")
+
+    def test_every_new_password_ends_watches(self):
+        """By the old one, by a code, or by the pages; another code alone does not."""
+        registry, code = self.registry, self.code
+        registry.set_password("jondoe", b"secret", b"1")
+
+        def by_code(now):
+            registry.recover("jondoe", code, b"3")
+
+        def by_page(now):
+            registry.change_password(self.unlock("jondoe", now), b"4")
+
+        def by_recovery_page(now):
+            registry.recovered(self.unlock("jondoe", now), b"5")
+
+        ways = (
+            lambda now: registry.set_password("jondoe", now, b"2"),
+            by_code,
+            by_page,
+            by_recovery_page,
+        )
+        for number, way in enumerate(ways, 1):
+            self.watch(b"%016d" % number)
+            code = registry.new_recovery(self.unlock("jondoe", b"%d" % number))[1]
+            self.assertEqual(self.query("SELECT count(*) FROM watches"), [(1,)])
+            way(b"%d" % number)
+            self.assertEqual(self.query("SELECT count(*) FROM watches"), [(0,)])
+
+    def test_a_password_that_is_refused_ends_no_watch(self):
+        """Nor does one that comes too late."""
+        self.watch(b"x" * 16)
+        member = self.unlock("jondoe")
+        self.registry.set_display_name("jondoe", "J")
+        with self.assertRaises(WrongSecretError):
+            self.registry.set_password("jondoe", b"wrong", b"new")
+        with self.assertRaises(ChangedMeanwhileError):
+            self.registry.change_password(member, b"new")
+        self.assertEqual(self.query("SELECT count(*) FROM watches"), [(1,)])
 
     def test_wrong_codes(self):
         """A typo is named; a code of another account opens nothing."""

@@ -157,8 +157,9 @@ class Registry:
     def set_password(self, name: str, old: bytes, new: bytes) -> None:
         """Wrap the key under a new password; the recovery code stays good.
 
-        Raises NoSuchAccountError, WrongSecretError, BadPasswordError. With the same
-        password twice it is wrapped anew at today's cost.
+        What was registered with biff under the old one ends. With the same password
+        twice it is wrapped anew at today's cost. Raises NoSuchAccountError,
+        WrongSecretError, BadPasswordError.
         """
         check_password(new)
         row = self._row(name)
@@ -193,8 +194,9 @@ class Registry:
     def change_password(self, member: Member, new: bytes) -> Visitor:
         """Wrap an opened account's key under a new password; return its new version.
 
-        Raises BadPasswordError, NoSuchAccountError, or ChangedMeanwhileError where the
-        account is not as `member` was opened.
+        What was registered with biff under the old one ends. Raises BadPasswordError,
+        NoSuchAccountError, or ChangedMeanwhileError where the account is not as
+        `member` was opened.
         """
         check_password(new)
         row = self._row(member.name, visitor_of(member))
@@ -324,6 +326,9 @@ class Registry:
                 .where(accounts.c.id == row.id, accounts.c.version == row.version)
                 .values(version=row.version + 1, **values)
             )
+            if changed.rowcount == 1 and "wrapped_key" in values:
+                # Whoever made them had the old password, or a token from its owner.
+                connection.execute(delete(watches).where(watches.c.account == row.id))
         if changed.rowcount != 1:
             raise ChangedMeanwhileError(f"{row.name} was changed by another hand")
         return Visitor(row.id, row.name, row.version + 1)

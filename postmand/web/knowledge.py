@@ -31,7 +31,7 @@ class Room:
 _STAYS = "the account is deleted"
 _CHANGED = "it is changed, or the account deleted"
 _COLLECTED = "the message is deleted"
-_CANCELLED = "the nick says .cancel, or the account is deleted"
+_CANCELLED = "the nick says .cancel, the password is new, or the account is deleted"
 
 ROOMS: Mapping[str, Room] = {
     "accounts": Room(

@@ -27,6 +27,7 @@ class Seen:
     name: str
     used: int = 0
     disabled: bool = False
+    password: bytes = b""
 
 
 def seen_in(store: MemoryStore) -> Callable[[int], Seen | None]:
@@ -34,13 +35,15 @@ def seen_in(store: MemoryStore) -> Callable[[int], Seen | None]:
 
     def look(account: int) -> Seen | None:
         one = store._kept.by_number(account)
-        return one and Seen(one.member.name, one.used, one.disabled)
+        return one and Seen(one.member.name, one.used, one.disabled, one.password)
 
     return look
 
 
 @frozen
 class _Row:
+    # The password in whose time it was made.
+    password: bytes = b""
     waiting: bool = False
     day: int | None = None
 
@@ -73,7 +76,8 @@ class MemoryWatches:
         """Let a nick watch an account; fire with False if it did already."""
 
         def added() -> bool:
-            if self._open(account) is None:
+            seen = self._open(account)
+            if seen is None:
                 raise NoSuchMailboxError(str(account))
             if (tag, account) in self.kept:
                 return False
@@ -81,7 +85,7 @@ class MemoryWatches:
             nicks = sum(one == account for _, one in self.kept)
             if accounts >= self.accounts_per_nick or nicks >= self.nicks_per_account:
                 raise TooManyWatchesError
-            self.kept[tag, account] = _Row()
+            self.kept[tag, account] = _Row(seen.password)
             return True
 
         return self._settled(added)
@@ -108,9 +112,9 @@ class MemoryWatches:
 
         def marked() -> None:
             wanted = {one for one in accounts if self._open(one) is not None}
-            for tag, account in self.kept:
+            for (tag, account), row in self.kept.items():
                 if account in wanted:
-                    self.kept[tag, account] = _Row(waiting=True, day=day)
+                    self.kept[tag, account] = evolve(row, waiting=True, day=day)
 
         return self._settled(marked)
 
@@ -132,8 +136,9 @@ class MemoryWatches:
         """Do it on what is left of the accounts, as a Deferred."""
         if self.error is not None:
             return fail(self.error)
-        for tag, account in list(self.kept):
-            if self.look(account) is None:
+        for (tag, account), row in list(self.kept.items()):
+            seen = self.look(account)
+            if seen is None or seen.password != row.password:
                 del self.kept[tag, account]
         try:
             return succeed(work())

@@ -183,9 +183,14 @@ class WatchesPromises:
         self.operator().enable("jondoe")
         self.assertEqual(self.of(self.jack), [(self.jondoe, "jondoe", True, TODAY)])
 
-    def test_a_new_password_ends_nothing(self):
-        """Who watches goes on watching."""
-        self.watch(self.jack, self.jondoe)
+    def test_a_new_password(self):
+        """It ends what was registered under the old one, and nothing else does."""
+        for account in (self.jondoe, self.alice):
+            self.watch(self.jack, account)
+        self.operator().set_display_name("jondoe", "Jon")
+        self.assertEqual(len(self.all()), 2)
         self.operator().set_password("jondoe", b"another one")
-        self.get(self.watches.mark([self.jondoe], TODAY))
-        self.assertEqual(self.all(), [(self.jack, self.jondoe, True)])
+        self.assertEqual(self.all(), [(self.jack, self.alice, False)])
+        self.assertEqual([one[1] for one in self.of(self.jack)], ["alice"])
+        self.assertTrue(self.watch(self.jack, self.jondoe))
+        self.assertEqual(len(self.all()), 2)
