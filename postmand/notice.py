@@ -65,7 +65,7 @@ class IWatches(Interface):
     def tag(nick: bytes) -> bytes:
         """Return the nick's keyed hash: computes, does not read.
 
-        The caller has folded the nick by its network's case mapping.
+        The caller has made the nick's ASCII letters small, and nothing else.
         """
 
     def all() -> Deferred[Sequence[tuple[bytes, int, bool]]]:

@@ -98,11 +98,14 @@ class World:
         groups: dict[bytes, bytes],
         *,
         mapping: CaseMapping = CaseMapping.RFC1459,
+        services: CaseMapping | None = None,
         rich: bool = False,
         anope: bool = False,
     ) -> None:
         self.groups = groups
         self.mapping = mapping
+        # How the services compare; None: as the server does.
+        self.services = services or mapping
         # extended-join, account-notify, account-tag and WHOX, and no filter.
         self.rich = rich
         self.anope = anope
@@ -154,9 +157,13 @@ class World:
         """Return the spelling that is compared."""
         return fold(nick, self.mapping)
 
+    def _owner(self, nick: bytes) -> bytes | None:
+        """Return the account that the services have the nick for."""
+        return self.groups.get(fold(nick, self.services))
+
     def is_owner(self, person: Person) -> bool:
         """Whether it holds a nick whose owner's password it has shown."""
-        owner = self.groups.get(self.fold(person.nick))
+        owner = self._owner(person.nick)
         return owner is not None and owner in (person.account, person.login)
 
     def was_owner(self, person: Person, nick: bytes, since: int) -> bool:
@@ -329,7 +336,7 @@ class World:
         match what:
             case ("nick", person, nick):
                 person.view = nick
-                owned = self.groups.get(self.fold(nick)) == person.login != b""
+                owned = self._owner(nick) == person.login != b""
                 self._put("from_services", ("registered", person, owned))
             case ("quit", person):
                 person.view = b""
@@ -345,9 +352,9 @@ class World:
         word, _, nick = text.partition(b" ")
         holder = None
         for one in self.people:
-            if one.view and self.fold(one.view) == self.fold(nick):
+            if one.view and fold(one.view, self.services) == fold(nick, self.services):
                 holder = one
-        owner = self.groups.get(self.fold(nick))
+        owner = self._owner(nick)
         level = b"0" if holder is None else b"1"
         if holder is not None and holder.login and holder.login == owner:
             level = b"3"
@@ -366,7 +373,7 @@ class World:
                 person.registered = owned
             case ("login", person, account):
                 person.account = account
-                owner = self.groups.get(self.fold(person.nick))
+                owner = self._owner(person.nick)
                 person.registered = bool(account) and owner == account
                 if self.rich and person.present:
                     self._emit(Account(person.nick, account))

@@ -6,11 +6,13 @@ from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.biff import words
 from postmand.biff.budget import Answer, Budget
+from postmand.biff.casemap import CaseMapping
 from postmand.biff.events import (
     Account,
     Joined,
@@ -302,6 +304,55 @@ class CommandTests(Case):
         answered = [one for one in self.world.people if one.heard]
         self.assertTrue(30 <= len(answered) <= 40, len(answered))
         self.assertLess(self.world.flood_most, 10.0)
+
+
+class TwoSpellingsTests(SynchronousTestCase):
+    """A server that takes br[] and br{} for one nick; its services do not."""
+
+    def test_what_is_registered(self) -> None:
+        """It is that of one spelling: the other's owner sees nothing of it."""
+        own = {b"br[]": b"br[]", b"br{}": b"br{}"}
+        world = World(own, services=CaseMapping.ASCII)
+        house = House(world, "alice")
+        owner = world.person(b"Br[]", b"br[]", logged_in=True)
+        other = world.person(b"other", b"br{}", logged_in=True)
+        world.join(owner)
+        world.join(other)
+        world.up()
+        house.wait(3.0)
+        house.ask(owner, b".register alice alicealice")
+        self.assertEqual(len(house.ask(owner, b".show")), 1)
+        world.rename(owner, b"away")
+        world.rename(other, b"BR{}")
+        house.wait(3.0)
+        self.assertEqual(house.ask(other, b".show"), [words.NOTHING_WATCHED])
+        self.assertEqual(house.ask(other, b".cancel alice"), [words.NOT_WATCHED])
+        other.heard.clear()
+        house.bot.arrived([0])
+        house.wait(400.0, step=0.5)
+        self.assertEqual(other.heard, [])
+        world.rename(other, b"other")
+        world.rename(owner, b"br[]")
+        house.wait(10.0)
+        self.assertEqual(owner.heard[-1:], [words.NEW_MAIL])
+
+    def test_queued_under_the_other(self) -> None:
+        """Who takes the nick in the other spelling while it is queued is not told."""
+        world = World({b"br[]": b"br[]", b"br{}": b"br{}"}, services=CaseMapping.ASCII)
+        house = House(world, "alice")
+        other = world.person(b"other", b"br{}", logged_in=True)
+        world.join(other)
+        world.up()
+        house.wait(3.0)
+        house.watch(b"br[]", 0)
+        house.bot.arrived([0])
+        house.wait(200.0, step=0.5)
+        world.rename(other, b"br{}")
+        house.wait(2.0)
+        tried = house.bot._notices._try(house.watches.tag(b"br[]"), b"br{}")
+        self.successResultOf(Deferred.fromCoroutine(tried))
+        house.wait(20.0)
+        self.assertEqual(other.heard, [])
 
 
 class ChannelTests(Case):

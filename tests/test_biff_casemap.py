@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postmand.biff.casemap import CaseMapping, fold
+from postmand.biff.casemap import CaseMapping, fold, plain
 
 
 def test_rfc1459() -> None:
@@ -45,3 +45,10 @@ def test_folded_twice(name: bytes, mapping: CaseMapping) -> None:
     once = fold(name, mapping)
     assert fold(once, mapping) == once
     assert len(once) == len(name)
+
+
+@given(st.binary(max_size=40), st.sampled_from(CaseMapping))
+def test_plain_is_the_finest(name: bytes, mapping: CaseMapping) -> None:
+    """What accounts are compared by joins no two names that any mapping keeps apart."""
+    assert fold(plain(name), mapping) == fold(name, mapping)
+    assert plain(b"Br[]") == b"br[]" != plain(b"br{}")

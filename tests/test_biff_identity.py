@@ -372,6 +372,62 @@ class Case(SynchronousTestCase):
         return self.bot.verdicts.pop()
 
 
+class TwoSpellingsTests(SynchronousTestCase):
+    """A server that takes br[] and br{} for one nick; its services do not."""
+
+    def verdicts(self, person: str, *methods: str, **world: bool) -> list[bool]:
+        """Return what comes out for br[]'s owner, or br{}'s, under the nick br[]."""
+        own = {b"br[]": b"br[]", b"br{}": b"br{}"}
+        self.world = World(own, services=CaseMapping.ASCII, **world)
+        self.bot = Bot(self.world, methods)
+        holder = self.world.person(person.encode(), person.encode(), logged_in=True)
+        self.world.join(holder)
+        self.world.up()
+        self.world.send(b"NAMES", CHANNEL)
+        self.world.send(b"WHO", CHANNEL, b"%tna,77")
+        self.world.rename(holder, b"br[]")
+        self.world.settle()
+        self.world.say(holder, b".show")
+        for _ in range(4):
+            self.world.settle()
+            self.bot.ask()
+        self.assertEqual(self.bot.wrong, [])
+        return self.bot.verdicts
+
+    def test_each_method(self) -> None:
+        """By each of them the owner of the other account is nobody here."""
+        for methods, world in (
+            (("tags",), {"rich": True}),
+            (("state",), {"rich": True}),
+            (("whois",), {}),
+            (("acc",), {}),
+            (("status",), {"anope": True}),
+        ):
+            for person, right in (("br[]", True), ("br{}", False)):
+                verdicts = self.verdicts(person, *methods, **world)
+                self.assertEqual(verdicts, [right], (methods, person))
+
+    def test_answer_about_the_other(self) -> None:
+        """What services say of br{} is not said of br[]."""
+        roll = Roll([CHANNEL], 9, filtered=True)
+        terms = Terms(("acc",), SERVICES, SERVICES_HOST)
+        checks = Checks(terms, roll, Random(1))
+        source = Source(SERVICES, b"s", SERVICES_HOST)
+        for event in Up(BOT, CaseMapping.RFC1459), Joined(CHANNEL, b"br[]"):
+            roll.happened(event)
+        identity = roll.identity(b"br{}")
+        assert identity is not None
+        self.assertEqual((identity.nick, identity.name), (b"br{}", b"br[]"))
+        check = checks.begin(identity, 0.0)
+        (_, _, fence), question = checks.ask(check, 0.0)
+        self.assertEqual(question[-1], b"ACC br[]")
+        for text in fence.split()[1] + b" ACC 0 (offline)", b"br{} ACC 3":
+            checks.happened(Noticed(source, BOT, text), 0.0)
+        self.assertIsNone(check.verdict)
+        checks.happened(Noticed(source, BOT, b"BR[] ACC 3 "), 0.0)
+        self.assertTrue(check.verdict)
+
+
 class WhoisTests(Case):
     """A filtered link: WHOIS, and the services for what it leaves open."""
 

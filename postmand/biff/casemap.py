@@ -49,3 +49,12 @@ def is_nick(name: bytes) -> bool:
 def fold(name: bytes, mapping: CaseMapping) -> bytes:
     """Return the one spelling that all spellings of a name have in common."""
     return name.translate(_TABLES[mapping])
+
+
+def plain(nick: bytes) -> bytes:
+    """Return a nick as accounts are compared by: its letters small, no more.
+
+    Services may tell apart what their server takes for one nick, and have an account
+    for each; none takes a finer view than this.
+    """
+    return fold(nick, CaseMapping.ASCII)

@@ -230,17 +230,17 @@ class Commands:
         if refused:
             return refused
         now = self._reactor.seconds()
-        if self._wrong.of(talk.nick, now) > _MOST_WRONG - 1:
+        if self._wrong.of(talk.identity.name, now) > _MOST_WRONG - 1:
             return [words.TOO_MANY_WRONG]
-        peer = "irc:" + talk.nick.decode("latin-1")
+        peer = "irc:" + talk.identity.name.decode("latin-1")
         claimed = await self._doors.claims.account(name, secret, peer)
         if claimed is None:
-            self._wrong.add(talk.nick, self._reactor.seconds())
+            self._wrong.add(talk.identity.name, self._reactor.seconds())
             return [words.WRONG]
         return await self._watch(talk, *claimed)
 
     async def _watch(self, talk: Talk, account: int, name: str) -> Sequence[bytes]:
-        tag = self._doors.watches.tag(talk.nick)
+        tag = self._tag(talk)
         try:
             added = await self._doors.watches.add(tag, account)
         except TooManyWatchesError:
@@ -257,7 +257,7 @@ class Commands:
         refused = await self._refused(talk)
         if refused:
             return refused
-        tag = self._doors.watches.tag(talk.nick)
+        tag = self._tag(talk)
         for watch in await self._doors.watches.of(tag):
             if watch.name.encode() == name:
                 await self._doors.watches.remove(tag, watch.account)
@@ -269,9 +269,12 @@ class Commands:
         refused = await self._refused(talk)
         if refused:
             return refused
-        watched = await self._doors.watches.of(self._doors.watches.tag(talk.nick))
+        watched = await self._doors.watches.of(self._tag(talk))
         lines = [words.shown(one, self._address(one.name)) for one in watched]
         return lines or [words.NOTHING_WATCHED]
+
+    def _tag(self, talk: Talk) -> bytes:
+        return self._doors.watches.tag(talk.identity.name)
 
     async def _refused(self, talk: Talk) -> Sequence[bytes]:
         """Return what is said to who is not the nick's owner; nothing to the owner."""

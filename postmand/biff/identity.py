@@ -12,6 +12,9 @@ whois   330 names an account that is the nick, at the end of the same WHOIS. 307
 acc     Atheme's ACC, for a nick grouped to an account of another name
 status  Anope's STATUS, for the same
 
+Accounts are compared by the nick as its holder spells it (`Identity.name`): where the
+server takes br[] and br{} for one nick, its services may have an account for each.
+
 An answer of services counts only from their nick at their host: while they are away
 anybody may take the nick.
 """
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from postmand.biff.casemap import plain
 from postmand.biff.events import Event, Noticed, Numeric, Said, Up
 from postmand.biff.oracle import Oracle, read_acc, read_status
 from postmand.biff.roll import Identity, Roll
@@ -196,7 +200,7 @@ class Checks:
             return
         if not account:
             self._settle(check, verdict=False)
-        elif self._roll.same(account, check.identity.nick):
+        elif plain(account) == check.identity.name:
             self._settle(check, verdict=True)
         else:
             check._foreign = True
@@ -228,7 +232,8 @@ class Checks:
         if code == _WHOIS_ACCOUNT and len(params) >= 3:
             self._tells_accounts = True
             for check in self._open("whois", nick):
-                check._matched = self._roll.fold(params[2]) == nick
+                names = {plain(params[1]), plain(params[2])}
+                check._matched = names == {check.identity.name}
                 check._foreign = not check._matched
             return ()
         if code == _WHOIS_END:
@@ -281,8 +286,8 @@ class Checks:
                 if check._method == method and check._fence == answer.name:
                     check._fence = b""
             for check in self._open(method, self._roll.fold(answer.name)):
-                if check._fence:
-                    continue  # an answer to an older question
+                if check._fence or plain(answer.name) != check.identity.name:
+                    continue  # an answer to another question, or an older one
                 changed.append(check)
                 if answer.identified:
                     self._settle(check, verdict=True)

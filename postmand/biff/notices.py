@@ -24,6 +24,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from postmand.biff.casemap import plain
 from postmand.biff.events import (
     Account,
     Down,
@@ -194,7 +195,7 @@ class Notices:
         """Somebody left a channel or a nick, perhaps before the notice came."""
         if not self._waiting:
             return
-        waiting = self._waiting.get(self._watches.tag(self._roll.fold(nick)))
+        waiting = self._waiting.get(self._watches.tag(plain(nick)))
         if waiting is None or waiting.told_at is None:
             return
         if self._reactor.seconds() < waiting.told_at + _IN_FLIGHT:
@@ -205,7 +206,7 @@ class Notices:
         identity = self._roll.identity(nick) if self._waiting else None
         if identity is None:
             return
-        tag = self._watches.tag(identity.nick)
+        tag = self._watches.tag(identity.name)
         waiting = self._waiting.get(tag)
         if waiting is not None:
             waiting.pause = min(waiting.pause, _AGAIN)
@@ -214,7 +215,7 @@ class Notices:
     def _look_round(self) -> None:
         """Check all who are present and wait, and whose pause is over."""
         if self._waiting:
-            tagged = [(self._watches.tag(one.nick), one.nick) for one in self._roll]
+            tagged = [(self._watches.tag(one.name), one.nick) for one in self._roll]
             due = [place for place in tagged if place[0] in self._waiting]
             # Nobody is always the last of a long queue.
             self._random.shuffle(due)
@@ -246,7 +247,7 @@ class Notices:
         if waiting is None:
             return
         try:
-            if identity is not None:
+            if identity is not None and self._watches.tag(identity.name) == tag:
                 await self._tell(tag, identity, waiting)
         except (StoreBusyError, LinkLostError):
             pass  # it waits on

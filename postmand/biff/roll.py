@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import define, field, frozen
 
-from postmand.biff.casemap import CaseMapping, fold, is_nick
+from postmand.biff.casemap import CaseMapping, fold, is_nick, plain
 from postmand.biff.events import (
     Account,
     Down,
@@ -39,10 +39,16 @@ WHOX_TOKEN = b"77"
 
 @frozen
 class Identity:
-    """A nick, folded, for as long as one connection is surely behind it."""
+    """A nick, folded, for as long as one connection is surely behind it.
+
+    `name` is the nick as its holder spells it, but for capitals: whose it is and what
+    is kept for it goes by that, for the server's mapping may be coarser than that of
+    its services.
+    """
 
     nick: bytes = field(repr=False)
     epoch: int
+    name: bytes = field(repr=False)
 
 
 @define(eq=False)
@@ -180,14 +186,14 @@ class Roll:
         if person is None:
             if len(self._people) >= self._users:
                 return None
-            person = self._people[folded] = _Person(self._begun(folded), nick, None)
+            person = self._people[folded] = _Person(self._begun(nick), nick, None)
         person.channels.add(channel)
         return person
 
-    def _begun(self, folded: bytes) -> Identity:
+    def _begun(self, nick: bytes) -> Identity:
         # Never used twice, not even after a lost link: an old identity never holds.
         self._epoch += 1
-        return Identity(folded, self._epoch)
+        return Identity(self.fold(nick), self._epoch, plain(nick))
 
     def _left(self, channel: bytes, nick: bytes) -> None:
         leaving = list(self._people) if nick == self._own else [nick]
@@ -206,7 +212,7 @@ class Roll:
         if before == self._own:
             self._own = after if is_nick(new) else before
         elif person is not None and is_nick(new):
-            person.identity, person.spelled = self._begun(after), new
+            person.identity, person.spelled = self._begun(new), new
             self._people[after] = person
 
     def _logged(self, nick: bytes, account: bytes) -> None:
