@@ -45,10 +45,13 @@ class Network:
 
     `limits` are those on floods: "default" are the server's own, "none" are none, and
     "strict" is InspIRCd's default but that who floods is thrown out, not slowed down.
+    `services_fold` is the case mapping by which Atheme compares nicks.
     InspIRCd's are for 127.0.0.1: users from 127.1.0.0/16 never have any.
     """
 
-    def __init__(self, pair: str, limits: str = "none") -> None:
+    def __init__(
+        self, pair: str, limits: str = "none", services_fold: str = "rfc1459"
+    ) -> None:
         self.pair = pair
         self.server, _, self.services = pair.partition("+")
         self.port, self._link = free_port(), free_port()
@@ -60,6 +63,7 @@ class Network:
             "limits": _LIMITS[self.server, limits],
             "services": _read("ngircd-services") if self.services else "",
             "protocol": self._protocol(),
+            "services_fold": services_fold,
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -60,10 +60,11 @@ class Stage:
         like: House,
         *,
         limits: str = "none",
+        services_fold: str = "rfc1459",
         **settings: object,
     ) -> None:
         self.pair, self.line = pair, line
-        self.network = Network(pair, limits).start()
+        self.network = Network(pair, limits, services_fold).start()
         self.users: list[User] = []
         self._witnesses: list[User] = []
         self._members = iter(MEMBERS)

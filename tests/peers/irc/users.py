@@ -126,7 +126,7 @@ class User(asyncio.Protocol):
 
     def register(self, password: str) -> Self:
         """Make the own nick an account of one's own; one is logged in then."""
-        mail = f"{self.nick}@irc.test"
+        mail = re.sub(r"[^a-z0-9]", "-", self.nick) + "@irc.test"
         return self._ask(f"REGISTER {password} {mail}", rb"registered")
 
     def identify(self, password: str, account: str = "") -> Self:
