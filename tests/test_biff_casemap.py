@@ -35,8 +35,9 @@ def test_named() -> None:
 
 
 def test_unknown() -> None:
-    """What a server calls by another name is RFC 1459's, the widest."""
-    assert CaseMapping.named(b"rfc7613") is CaseMapping.RFC1459
+    """What a server calls by another name is ASCII's, which joins the fewest."""
+    for name in (b"rfc7613", b"utf-8", b""):
+        assert CaseMapping.named(name) is CaseMapping.ASCII
 
 
 @given(st.binary(max_size=40), st.sampled_from(CaseMapping))

@@ -20,11 +20,15 @@ class CaseMapping(enum.Enum):
 
     @classmethod
     def named(cls, name: bytes) -> CaseMapping:
-        """Return the mapping a server names; for an unknown name RFC 1459's."""
+        """Return the mapping a server names; for an unknown name ASCII's.
+
+        That is the finest: who is taken for two is told nothing of the other's, who is
+        taken for one might be.
+        """
         for mapping in cls:
             if mapping.value == name.lower():
                 return mapping
-        return cls.RFC1459
+        return cls.ASCII
 
 
 _UPPER = string.ascii_uppercase.encode()
