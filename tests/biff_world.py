@@ -112,6 +112,8 @@ class World:
         self.people: list[Person] = []
         self.pipes: dict[str, deque[Any]] = {pipe: deque() for pipe in PIPES}
         self.services_up = True
+        # The numeric with which a NOTICE is refused; 0: it is passed on.
+        self.refuses = 0
         self.is_up = False
         self.nick = BOT
         self.tell: Callable[[Event], None] = lambda _: None
@@ -426,6 +428,9 @@ class World:
         person = self._find(nick)
         if person is None:
             self._numeric(401, nick, b"No such nick")
+            return
+        if self.refuses:
+            self._numeric(self.refuses, person.nick, b"not from you")
             return
         person.heard.append(text)
         self.heard.append(Heard(person, person.nick, text, self.is_owner(person)))

@@ -8,8 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.biff import words
 from postmand.biff.casemap import CaseMapping
+from postmand.biff.events import Numeric
 from postmand.interfaces import StoreBusyError
-from tests.biff_world import House, Person, World
+from tests.biff_world import BOT, House, Person, World
 
 TICK = 180.0
 
@@ -205,6 +206,30 @@ class PresenceTests(Case):
         self.tick(2)
         self.assertEqual(self.notices(self.owner), 1)
         self.tick(5)
+        self.assertEqual(self.notices(self.owner), 1)
+
+    def test_refused_by_the_server(self) -> None:
+        """What the server did not pass on was not told: it is tried again."""
+        for code in (477, 486, 531, 716):
+            self.world.refuses = code
+            self.house.bot.arrived([0])
+            self.tick(3)
+            self.assertEqual(self.notices(self.owner), 0)
+            self.assertTrue(self.house.waiting(b"alice"))
+            self.world.refuses = 0
+            self.tick(6)
+            self.assertEqual(self.notices(self.owner), 1)
+            self.assertFalse(self.house.waiting(b"alice"))
+            self.owner.heard.clear()
+
+    def test_refused_to_another(self) -> None:
+        """A refusal that is about somebody else, or says of nobody, changes nothing."""
+        self.house.bot.arrived([0])
+        self.tick()
+        self.house.wait(5.0)
+        for params in ((BOT, b"mallory", b"no"), (BOT,), ()):
+            self.house.bot.happened(Numeric(477, params))
+        self.tick(4)
         self.assertEqual(self.notices(self.owner), 1)
 
 

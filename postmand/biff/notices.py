@@ -8,9 +8,9 @@ are present are checked again at ticks, ever more rarely.
 A nick is told at least once. Nothing on IRC says that a NOTICE arrived, so a nick
 counts as told when the link has stood for `settle_seconds` after it, or when the bot
 was stopped in order. A link lost before, a crash, or a nick that is seen to leave right
-after it, and it waits on (and may be told twice within a tick). A second "You have new
-mail" is a small nuisance; one that never came is a failure. What came since the last
-tick is lost with a crash, not with a stop.
+after it, or a server that did not pass it on, and it waits on (and may be told twice
+within a tick). A second "You have new mail" is a small nuisance; one that never came is
+a failure. What came since the last tick is lost with a crash, not with a stop.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 log = Logger()
 
 _END_OF_NAMES = 366
+# The server did not pass a line on: the nick is gone, or takes none from us: who is not
+# logged in (477, 486), is no friend (716), or by a mode of its own (531).
+_NOT_PASSED = frozenset((401, 477, 486, 531, 716))
 _DAY = 86_400
 # So many are checked at a time. Each has a notice that may be written at any moment:
 # more of them, let loose by a link that had stalled, would look like a flood.
@@ -182,6 +185,8 @@ class Notices:
                 self._came(nick)
             case Numeric(code) if code == _END_OF_NAMES:
                 self._look_round()
+            case Numeric(code, (_, nick, *_)) if code in _NOT_PASSED:
+                self._untold(nick, self._settle_seconds)
 
     def _link_lost(self) -> None:
         self._queue.clear()
@@ -193,12 +198,16 @@ class Notices:
 
     def _left(self, nick: bytes) -> None:
         """Somebody left a channel or a nick, perhaps before the notice came."""
+        self._untold(nick, _IN_FLIGHT)
+
+    def _untold(self, nick: bytes, seconds: float) -> None:
+        """Take back that a nick was told, if that was within so many seconds."""
         if not self._waiting:
             return
         waiting = self._waiting.get(self._watches.tag(plain(nick)))
         if waiting is None or waiting.told_at is None:
             return
-        if self._reactor.seconds() < waiting.told_at + _IN_FLIGHT:
+        if self._reactor.seconds() < waiting.told_at + seconds:
             waiting.told_at = None
 
     def _came(self, nick: bytes) -> None:
