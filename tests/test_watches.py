@@ -7,11 +7,11 @@ from contextlib import closing
 from typing import Any
 
 from attrs import evolve
+from twisted.logger import globalLogPublisher
 
 from postmand.config import Biff, from_table
 from postmand.interfaces import StoreBusyError
 from postmand.store.opening import open_registry, open_store
-from postmand.store.seal import SealError
 from postmand.store.settings import Settings
 from postmand.store.watches import PLACES, Roll
 from tests.contracts.queue_cases import NODE_KEY
@@ -41,6 +41,17 @@ class DiskCase(RealWatchesCase):
         """Ask the database."""
         with closing(sqlite3.connect(self.state / "postmand.db")) as connection:
             return connection.execute(sql).fetchall()
+
+    def watched(self, tag: bytes) -> Any:
+        """Return what a nick watches."""
+        return self.get(self.watches.of(tag))
+
+    def logged(self) -> list[Any]:
+        """Return what will be logged from now on."""
+        logged: list[Any] = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        return logged
 
     def change(self, sql: str, *values: Any) -> None:
         """Change the database behind the store's back."""
@@ -76,13 +87,44 @@ class SeizureTest(DiskCase):
         """Who writes on the disk can not make one's row another's."""
         (tag, _, sealed), *_ = self.rows("SELECT tag, account, sealed FROM watches")
         self.change("UPDATE watches SET sealed = ? WHERE tag != ?", sealed, tag)
-        with self.assertRaises(SealError) as held:
-            self.get(self.watches.all())
+        logged = self.logged()
+        self.assertEqual(len(self.get(self.watches.all())), 1)
+        self.get(self.watches.mark([self.jondoe, self.alice], TODAY))
         with closing(sqlite3.connect(self.state / "postmand.db", 0)) as connection:
             busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self.assertEqual(busy, 0, f"a snapshot is left open by {held.exception!r}")
-        with self.assertRaises(SealError):
-            self.get(self.watches.mark([self.jondoe, self.alice], TODAY))
+        self.assertEqual(busy, 0, "a snapshot is left open")
+        self.assertEqual(len(logged), 2)
+
+    def test_a_damaged_row_is_nobodys(self) -> None:
+        """All others are told as ever; the log tells of it once, and of nobody."""
+        self.change(
+            "UPDATE watches SET sealed = zeroblob(60) WHERE account = ?", self.alice
+        )
+        logged = self.logged()
+        others = sorted(
+            [(self.jack, self.jondoe, True), (self.lisa, self.jondoe, True)]
+        )
+        self.get(self.watches.mark([self.jondoe, self.alice], TODAY))
+        self.assertEqual(sorted(self.get(self.watches.all())), others)
+        self.assertEqual([one.name for one in self.watched(self.jack)], ["jondoe"])
+        self.get(self.watches.told(self.jack))
+        self.assertFalse(any(one.waiting for one in self.watched(self.jack)))
+        self.assertEqual(len(logged), 1)
+        self.assertNotIn("jack", str(logged))
+        # It has its place still, and gives it up to its nick.
+        self.assertTrue(self.get(self.watches.add(self.jack, self.alice)))
+        self.get(self.watches.mark([self.alice], TODAY))
+        self.assertEqual(len(self.rows()), 3)
+        waits = [(one.name, one.waiting) for one in self.watched(self.jack)]
+        self.assertEqual(waits, [("alice", True), ("jondoe", False)])
+
+    def test_a_damaged_row_keeps_its_place(self) -> None:
+        """Another account is not put over it."""
+        self.change("UPDATE watches SET sealed = zeroblob(60)")
+        bob = self.add("bob").account
+        self.assertTrue(self.get(self.watches.add(self.jack, bob)))
+        self.assertEqual(len(self.rows()), 4)
+        self.assertTrue(self.get(self.watches.remove(self.jack, bob)))
 
     def test_nothing_is_written_without_need(self) -> None:
         """A second mail of the day, and telling who was told, leave the rows alone."""

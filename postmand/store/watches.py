@@ -11,10 +11,12 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
 from struct import Struct
+from typing import Any
 
 from attrs import evolve, field, frozen
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from postmand.interfaces import NoSuchMailboxError
@@ -23,7 +25,10 @@ from postmand.store.crew import Crew
 from postmand.store.database import prepare
 from postmand.store.nodekey import TAG_BYTES, NodeKey
 from postmand.store.schema import accounts, watches
+from postmand.store.seal import SealError
 from postmand.store.writer import Writer
+
+log = Logger()
 
 PLACES = 32
 """How many accounts a nick can watch at all; the configuration may allow fewer."""
@@ -104,13 +109,17 @@ class _Row:
 class Roll:
     """The rows themselves; whoever changes some does so in a transaction that writes.
 
-    What does not open raises SealError. All rows are read before the first is opened:
-    an error must not leave a snapshot open behind it.
+    A row that does not open is nobody's: it is left out, told of in the log once, and
+    keeps its place until its nick registers anew; only `about` raises SealError for it.
+    All rows are read before the first is opened: an error must not leave a snapshot
+    open behind it.
     """
 
     _key: NodeKey = field(repr=False)
     accounts_per_nick: int
     nicks_per_account: int
+    # The places of damaged rows that the log has told of.
+    _told: set[bytes] = field(factory=set, init=False, repr=False, eq=False)
 
     def tag(self, nick: bytes) -> bytes:
         """Return the nick's keyed hash."""
@@ -121,7 +130,7 @@ class Roll:
         return [
             (row.nick, row.account, row.waiting and not disabled)
             for *columns, disabled in connection.execute(_ALL).fetchall()
-            for row in [self._opened(*columns)]
+            for row in self._readable([columns])
         ]
 
     def of(self, connection: sqlite3.Connection, tag: bytes) -> list[Watch]:
@@ -130,7 +139,7 @@ class Roll:
         return [
             Watch(row.account, name, row.waiting, row.day or None, used)
             for *columns, name, used in found
-            for row in [self._opened(*columns)]
+            for row in self._readable([columns])
         ]
 
     def about(
@@ -145,14 +154,17 @@ class Roll:
         """Let a nick watch an account (see IWatches)."""
         if connection.execute(_OPEN, (account, 0)).fetchone() is None:
             raise NoSuchMailboxError(str(account))
-        rows = self._rows(connection, tag)
-        if any(row.account == account for row in rows):
-            return False
+        found = connection.execute(_READ, self._places(tag)).fetchall()
+        for row in [one for one in found if one[1] == account]:
+            if self._readable([row]):
+                return False
+            found.remove(row)
+            connection.execute(_REMOVE, row[:1])
         (watching,) = connection.execute(_COUNT, (account,)).fetchone()
-        full = len(rows) >= self.accounts_per_nick
+        full = len(found) >= self.accounts_per_nick
         if full or watching >= self.nicks_per_account:
             raise TooManyWatchesError
-        taken = {row.place for row in rows}
+        taken = {place for place, *_ in found}
         place = next(one for one in self._places(tag) if one not in taken)
         sealed = self._sealed(_Row(place, account, tag, waiting=False, day=0))
         connection.execute(_ADD, (place, account, sealed))
@@ -171,8 +183,8 @@ class Roll:
     ) -> None:
         """Note that mail came on `day` for all who watch these accounts."""
         for account in accounts:
-            for columns in connection.execute(_OF_ACCOUNT, (account, 0)).fetchall():
-                row = self._opened(*columns)
+            found = connection.execute(_OF_ACCOUNT, (account, 0)).fetchall()
+            for row in self._readable(found):
                 self._keep(connection, row, evolve(row, waiting=True, day=day))
 
     def told(self, connection: sqlite3.Connection, tag: bytes) -> None:
@@ -185,7 +197,19 @@ class Roll:
 
     def _rows(self, connection: sqlite3.Connection, tag: bytes) -> list[_Row]:
         found = connection.execute(_READ, self._places(tag)).fetchall()
-        return [self._opened(*columns) for columns in found]
+        return self._readable(found)
+
+    def _readable(self, found: Iterable[Sequence[Any]]) -> list[_Row]:
+        """Open rows; leave out what does not open, for one must not silence all."""
+        rows: list[_Row] = []
+        for columns in found:
+            try:
+                rows.append(self._opened(*columns))
+            except SealError:
+                if columns[0] not in self._told:
+                    self._told.add(columns[0])
+                    log.error("a watch of biff's is damaged: its nick is told nothing")
+        return rows
 
     def _keep(self, connection: sqlite3.Connection, old: _Row, new: _Row) -> None:
         # What is written anew can be seen in the log, so nothing is without need.
