@@ -605,8 +605,31 @@ class Nicks(SessionTests):
         self.after(30)
         self.hear(b":%s!b@h JOIN #mail.i2p" % nick)
         self.assertEqual(self.hear(b":Biff!x@y QUIT :bye"), [b"NICK biff"])
-        self.assertEqual(self.hear(b":biff!x@y NICK eve"), [b"NICK biff"])
         self.assertEqual(self.hear(b":eve!x@y QUIT :bye"), [])
+
+    def test_freed_again_and_again(self) -> None:
+        """Who takes the nick and leaves it, all the time, does not make us flood."""
+        nick = self.taken()
+        self.welcome(nick)
+        self.after(30)
+        self.hear(b":%s!b@h JOIN #mail.i2p" % nick)
+        asked = []
+        for _ in range(200):
+            asked += self.hear(b":biff!x@y NICK eve", b":eve!x@y NICK biff")
+            asked += self.after(0.25)
+        self.assertEqual(set(asked), {b"NICK biff"})
+        self.assertGreater(len(asked), 9)
+        self.assertLess(len(asked), 22)
+
+    def test_freed_soon_after(self) -> None:
+        """One that is freed just after we asked for it is ours a little later."""
+        nick = self.taken()
+        self.welcome(nick)
+        self.after(30)
+        self.hear(b":%s!b@h JOIN #mail.i2p" % nick)
+        self.hear(b":biff!x@y NICK eve")
+        self.assertEqual(self.hear(b":biff!x@y QUIT :bye"), [])
+        self.assertEqual(self.after(5), [b"NICK biff"])
 
     def test_stolen(self) -> None:
         """Renamed by force, we know our name, tell the bot, and want it back."""

@@ -31,6 +31,8 @@ _QUIET_SECONDS = 300.0
 # For the answers to what was tried.
 _SOON = 10.0
 _OTHER_NICKS = 10
+# A nick that is freed again and again is not asked for faster than this, in seconds.
+_NICK_SECONDS = 5.0
 
 
 class Steps(Protocol):
@@ -265,7 +267,8 @@ class Risen(Phase):
     def enter(self) -> None:
         """Tell the bot."""
         self._errand: Identification | Recovery | None = None
-        self._is_well = False
+        self._is_well = self._is_nick_due = False
+        self._nick_asked = float("-inf")
         self.session.rise()
         if self.session.standing.is_lacking:
             self.session.wait(self.session.backoff.next())
@@ -278,7 +281,7 @@ class Risen(Phase):
             if isinstance(errand, Identification):
                 self._recover()
         if session.standing.frees_nick(line):
-            session.say(b"NICK", session.settings.nick)
+            self._take_nick()
         elif session.standing.is_setback(line):
             self._is_well = False
             session.wait(session.backoff.next())
@@ -287,6 +290,7 @@ class Risen(Phase):
         """See to what is missing; with nothing missing for long the waits are short."""
         # Services that say nothing must not keep us from our nick.
         is_hung = isinstance(self._errand, Identification)
+        self._is_nick_due = False
         self._end_errand()
         session = self.session
         if not session.standing.is_lacking:
@@ -300,6 +304,16 @@ class Risen(Phase):
         if is_hung or not self._identify():
             self._recover()
         session.wait(session.backoff.next() + _SOON)
+
+    def _take_nick(self) -> None:
+        """Ask for our nick, which is free: at once, or a little after the last time."""
+        session, now = self.session, self.session.seconds()
+        if now >= self._nick_asked + _NICK_SECONDS:
+            self._nick_asked = now
+            session.say(b"NICK", session.settings.nick)
+        elif not self._is_nick_due:
+            self._is_nick_due = True
+            session.wait(self._nick_asked + _NICK_SECONDS - now)
 
     def _identify(self) -> bool:
         if not self.session.standing.may_identify:

@@ -137,6 +137,10 @@ class Session:
         self._stop_timer()
         self._timer = self._reactor.callLater(seconds, self._late)
 
+    def seconds(self) -> float:
+        """Return the reactor's time."""
+        return float(self._reactor.seconds())
+
     def introduce(self) -> None:
         """Ask for the capabilities and say who we are."""
         nick = self.settings.nick
