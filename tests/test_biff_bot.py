@@ -377,8 +377,28 @@ class ChannelTests(Case):
         self.assertEqual(self.kept(b"alice"), [])
         self.assertEqual(len(self.heard(b" .register a b", b"@" + CHANNEL)), 1)
 
+    def test_password_behind_what_was_typed(self) -> None:
+        """Whoever meant to say it in private is told, whatever stands before it."""
+        for text in (
+            b"biff: .register alice alicealice",
+            b"biff,.REGISTER alice alicealice",
+            b"/msg biff .register alice alicealice",
+            b" /query biff  .Register\talice alicealice",
+            b"hey biff, please .register alice alicealice",
+        ):
+            self.assertEqual(self.heard(text), [words.shown_to_all(BOT)], text)
+            self.house.wait(10.0)
+        self.assertEqual(self.house.claims.asked, [])
+
     def test_talk(self) -> None:
         """What is no command is none of the bot's business."""
+        for text in (
+            b"biff: .register",
+            b"one can say to it in private .register alice x",
+            b"www.register alice",
+            b"biff: .show",
+        ):
+            self.assertEqual(self.heard(text), [])
         self.assertEqual(self.heard(b"hello biff"), [])
         self.assertEqual(self.heard(b".joke"), [])
 

@@ -50,6 +50,9 @@ _STRANGERS_SECONDS = 20.0
 # Wrong secrets a nick may show at once; they are forgotten by half in an hour.
 _MOST_WRONG = 5
 _WRONG_HALVED = 3_600.0
+# A registration said to all, also where it begins with what was typed to reach us:
+# "biff: .register", "/msg biff .register".
+_SHOWN = re.compile(rb"\s*(?:\S+\s+){0,3}(?:\S*[^\w\s])?\.register\s+\S", re.IGNORECASE)
 _NAME = re.compile(rb"[a-z0-9._-]{1,64}")
 
 
@@ -130,7 +133,9 @@ class Commands:
 
     def _addressed(self, said: Said) -> bool:
         """Whether this is for us: all in private, in a channel our commands only."""
-        return self._private(said) or _split(said.text)[0] in self._commands
+        command = _split(said.text)[0]
+        shown = command in self._commands or _SHOWN.match(said.text)
+        return self._private(said) or bool(shown)
 
     def _private(self, said: Said) -> bool:
         return self._roll.is_own(said.target)
@@ -158,8 +163,7 @@ class Commands:
             self._answer_soon(talk.said, talk.identity, text)
 
     def _in_channel(self, said: Said) -> bytes:
-        command, arguments = _split(said.text)
-        if command == b".register" and arguments:
+        if _SHOWN.match(said.text):
             return words.shown_to_all(self._line.nick)
         return words.in_private(self._line.nick)
 
