@@ -373,6 +373,8 @@ class ChannelTests(Case):
         told = self.heard(b".register alice alicealice")
         self.assertEqual(told, [words.shown_to_all(BOT)])
         self.assertNotIn(b"alicealice", told[0])
+        self.assertIn(b"if it was a token, use it up at once", told[0])
+        self.assertLess(len(told[0]), 400)
         self.assertEqual(self.house.claims.asked, [])
         self.assertEqual(self.kept(b"alice"), [])
         self.assertEqual(len(self.heard(b" .register a b", b"@" + CHANNEL)), 1)

@@ -121,6 +121,12 @@ class SpendingTest(TokenCase):
         self.assertNotIn(tag, read.octets)
         self.assertEqual(day, DAY + 1)
 
+    def test_another_does_not_end_it(self) -> None:
+        """Who has shown one to others is told to use it up, not to make another."""
+        first = self.make()
+        self.assertEqual(self.spend(self.make()), "jondoe")
+        self.assertEqual(self.spend(first), "jondoe")
+
     def test_two_at_once(self) -> None:
         """Of eight who bring it at one moment one gets in."""
         token, tokens = self.make(), self.store.tokens

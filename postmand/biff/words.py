@@ -46,9 +46,11 @@ def in_private(own_nick: bytes) -> bytes:
 
 def shown_to_all(own_nick: bytes) -> bytes:
     """Answer who gave a password away in a channel."""
+    # A second token does not end the first: its use does, and so does a new password.
     return (
-        b"All in the channel have seen what you said: change your password at once. "
-        b"Then say it in private only: /msg %b .help" % own_nick
+        b"All in the channel have seen what you said. If it was a password, change it "
+        b"at once; if it was a token, use it up at once, or change the password. Then "
+        b"say it in private only: /msg %b .help" % own_nick
     )
 
 
