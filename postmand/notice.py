@@ -69,7 +69,10 @@ class IWatches(Interface):
         """
 
     def all() -> Deferred[Sequence[tuple[bytes, int, bool]]]:
-        """Fire with (nick's tag, account, waiting) of every row; read at the start."""
+        """Fire with (nick's tag, account, waiting) of every row; read at the start.
+
+        Those of disabled accounts are there, too: they may be enabled again.
+        """
 
     def add(tag: bytes, account: int) -> Deferred[bool]:
         """Let a nick watch an account; fire with False if it did already.
@@ -85,6 +88,12 @@ class IWatches(Interface):
         """Fire with what the nick watches, by name.
 
         Accounts that are gone or disabled are not shown.
+        """
+
+    def waits(tag: bytes) -> Deferred[bool]:
+        """Fire with whether anything waits for the nick, of a disabled account or not.
+
+        `of` does not show what is closed; when it is open again the nick is to be told.
         """
 
     def mark(accounts: Iterable[int], day: int) -> Deferred[None]:

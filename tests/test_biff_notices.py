@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.biff import words
@@ -111,6 +112,29 @@ class TickTests(Case):
         self.tick(2)
         self.assertEqual(self.notices(self.owner), 0)
         self.assertEqual(self.house.bot._notices._waiting, {})
+
+    def test_account_enabled_again(self) -> None:
+        """What waits of a disabled account is told when it is open again."""
+        self.house.bot.arrived([0])
+        self.world.part(self.owner)
+        self.tick()
+        opened = self.house.accounts[0]
+        self.house.accounts[0] = evolve(opened, disabled=True)
+        self.world.join(self.owner)
+        for bot in (self.house.bot, self.house.new_bot()):
+            if bot is not self.house.bot:
+                self.successResultOf(self.house.bot.stop())
+                self.house.bot = bot
+                bot.start()
+                self.world.down()
+                self.world.up()
+            self.world.written.clear()
+            self.tick(9)
+            self.assertEqual(self.notices(self.owner), 0)
+            self.assertNotIn(b"WHOIS", [line[0] for line in self.world.written])
+        self.house.accounts[0] = opened
+        self.tick(6)
+        self.assertEqual(self.notices(self.owner), 1)
 
 
 class PresenceTests(Case):

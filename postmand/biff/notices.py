@@ -274,7 +274,8 @@ class Notices:
         # An account may have been disabled, deleted or left alone by another process.
         rows = await self._watches.of(tag)
         if not any(row.waiting for row in rows):
-            if marks == waiting.marks:
+            # Of a disabled account it waits on: that may be enabled again.
+            if not await self._watches.waits(tag) and marks == waiting.marks:
                 self._waiting.pop(tag, None)
             return
         # The notice's own turn comes first, so that nothing is between yes and notice.

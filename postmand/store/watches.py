@@ -52,10 +52,9 @@ _SHOW = prepare(
     *("zero", *_places),
 )
 _ALL = prepare(
-    select(
-        *(watches.c[name] for name in ("tag", "account", "sealed")),
-        accounts.c.disabled,
-    ).join(accounts, accounts.c.id == watches.c.account)
+    select(*(watches.c[name] for name in ("tag", "account", "sealed"))).join(
+        accounts, accounts.c.id == watches.c.account
+    )
 )
 _OF_ACCOUNT = prepare(
     select(watches.c.tag, watches.c.account, watches.c.sealed)
@@ -127,11 +126,8 @@ class Roll:
 
     def all(self, connection: sqlite3.Connection) -> list[tuple[bytes, int, bool]]:
         """Return (nick's tag, account, waiting) of every row."""
-        return [
-            (row.nick, row.account, row.waiting and not disabled)
-            for *columns, disabled in connection.execute(_ALL).fetchall()
-            for row in self._readable([columns])
-        ]
+        rows = self._readable(connection.execute(_ALL).fetchall())
+        return [(row.nick, row.account, row.waiting) for row in rows]
 
     def of(self, connection: sqlite3.Connection, tag: bytes) -> list[Watch]:
         """Return what the nick watches, by name, without what is closed."""
@@ -141,6 +137,10 @@ class Roll:
             for *columns, name, used in found
             for row in self._readable([columns])
         ]
+
+    def waits(self, connection: sqlite3.Connection, tag: bytes) -> bool:
+        """Return whether anything waits for the nick, of a disabled account or not."""
+        return any(row.waiting for row in self._rows(connection, tag))
 
     def about(
         self, connection: sqlite3.Connection, account: int
@@ -258,6 +258,10 @@ class Watches:
     def of(self, tag: bytes) -> Deferred[Sequence[Watch]]:
         """Fire with what the nick watches, by name."""
         return self._readers.call(partial(self.roll.of, tag=tag))
+
+    def waits(self, tag: bytes) -> Deferred[bool]:
+        """Fire with whether anything waits for the nick, of whatever account."""
+        return self._readers.call(partial(self.roll.waits, tag=tag))
 
     def mark(self, accounts: Iterable[int], day: int) -> Deferred[None]:
         """Note that mail came on `day` for all who watch these accounts."""

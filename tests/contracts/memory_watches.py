@@ -67,8 +67,7 @@ class MemoryWatches:
         """Fire with (nick's tag, account, waiting) of every row."""
         return self._settled(
             lambda: [
-                (tag, account, row.waiting and self._open(account) is not None)
-                for (tag, account), row in self.kept.items()
+                (tag, account, row.waiting) for (tag, account), row in self.kept.items()
             ]
         )
 
@@ -106,6 +105,14 @@ class MemoryWatches:
             return sorted(found, key=lambda one: one.name)
 
         return self._settled(watched)
+
+    def waits(self, tag: bytes) -> Deferred[bool]:
+        """Fire with whether anything waits for the nick, of whatever account."""
+        return self._settled(
+            lambda: any(
+                row.waiting for (one, _), row in self.kept.items() if one == tag
+            )
+        )
 
     def mark(self, accounts: Iterable[int], day: int) -> Deferred[None]:
         """Note that mail came on `day` for all who watch these accounts."""

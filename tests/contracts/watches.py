@@ -171,12 +171,15 @@ class WatchesPromises:
         self.assertEqual([one[1] for one in self.of(self.jack)], ["alice"])
 
     def test_an_account_that_is_disabled(self):
-        """It is not shown and nothing of it waits, until it is open again."""
+        """It is not shown, and what waits of it does so until it is open again."""
+        self.assertFalse(self.get(self.watches.waits(self.jack)))
         self.watch(self.jack, self.jondoe)
         self.get(self.watches.mark([self.jondoe], TODAY))
         self.operator().disable("jondoe")
         self.assertEqual(self.of(self.jack), [])
-        self.assertEqual(self.all(), [(self.jack, self.jondoe, False)])
+        self.assertEqual(self.all(), [(self.jack, self.jondoe, True)])
+        self.assertTrue(self.get(self.watches.waits(self.jack)))
+        self.assertFalse(self.get(self.watches.waits(self.lisa)))
         self.get(self.watches.mark([self.jondoe], TODAY + 1))
         with self.assertRaises(NoSuchMailboxError):
             self.watch(self.lisa, self.jondoe)
