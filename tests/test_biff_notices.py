@@ -173,14 +173,23 @@ class PresenceTests(Case):
         self.assertEqual(self.notices(self.owner), 1)
 
     def test_ever_more_rarely(self) -> None:
-        """Who stays unidentified is checked again after 3, 6, 12 ... 60 minutes."""
+        """Who stays unidentified is checked again after 3, 6, and then 10 minutes."""
         self.world.log_out(self.owner)
         self.house.bot.arrived([0])
         self.tick()
         self.world.written.clear()
-        self.tick(20 * 12)
+        self.tick(20 * 4)
         checks = sum(line[0] == b"WHOIS" for line in self.world.written)
-        self.assertTrue(12 <= checks <= 18, checks)
+        self.assertTrue(18 <= checks <= 24, checks)
+
+    def test_identifies_late(self) -> None:
+        """However long somebody was not identified: found within a quarter hour."""
+        self.world.log_out(self.owner)
+        self.house.bot.arrived([0])
+        self.tick(20 * 4)
+        self.world.identify(self.owner)
+        self.tick(5)
+        self.assertEqual(self.notices(self.owner), 1)
 
     def test_in_and_out(self) -> None:
         """Who comes in again and again is not checked each time."""

@@ -66,7 +66,8 @@ _DAY = 86_400
 _AT_ONCE = 2
 # Whoever was checked so many seconds ago is not checked again for coming in.
 _AGAIN = 15.0
-_LONGEST_PAUSE = 3_600.0
+# Who is there and is not identified is looked at again after so many seconds at most.
+_LONGEST_PAUSE = 600.0
 # A nick that is seen to leave so soon after its notice may have left before it came.
 _IN_FLIGHT = 30.0
 # Before the store has told who watches what, so many accounts are kept in mind.
