@@ -20,7 +20,6 @@ _FIELDS = 1_000
 _SECTIONS = 200
 _DEPTH = 10
 _BOUNDARY = 256
-_TEXT = 262_144
 _NAME = re.compile(rb"[!-9;-~]++")
 _LIMITS = Limits()
 
@@ -55,7 +54,7 @@ class Section:
                 return value
         return b""
 
-    def decoded(self, most: int = _TEXT) -> bytes:
+    def decoded(self, most: int) -> bytes:
         """Return the first `most` octets or so of the content."""
         encoding = self.first(b"content-transfer-encoding").strip().lower()
         # Base64 takes 78 octets for 57, quoted-printable up to three for one.
@@ -77,10 +76,8 @@ class Section:
         """The label of a text, in lower case."""
         return self.parameters.get(b"charset", b"").lower()
 
-    @property
-    def text(self) -> str:
-        """The beginning of a text, whatever its label says."""
-        octets = self.decoded()
+    def spelt(self, octets: bytes) -> str:
+        """Return the text of this part's octets, whatever its label says."""
         text = charsets.decode(octets, self.charset)
         return charsets.decode_unlabelled(octets) if text is None else text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from attrs import evolve
@@ -13,12 +14,12 @@ from postmand.message.disclosure import (
     files,
     header,
     ids,
-    openpgp,
     spoken,
-    texts,
 )
 from postmand.message.disclosure.anatomy import Letter, Section
+from postmand.message.disclosure.budget import Budget
 from postmand.message.disclosure.client import identify
+from postmand.message.disclosure.contents import Contents
 from postmand.message.disclosure.finding import (
     Disclosed,
     Fate,
@@ -34,6 +35,7 @@ from postmand.message.fields import Identity
 _MOST = 100
 _FILES = 20
 _TEXTS = 20
+_CONTENT = re.compile(r"part \d+ \(")
 
 
 def disclose(raw: bytes, said: Spoken, identity: Identity, washed: bytes) -> Disclosed:
@@ -41,14 +43,16 @@ def disclose(raw: bytes, said: Spoken, identity: Identity, washed: bytes) -> Dis
 
     `washed` is the same message as the sanitiser wrote it for `identity`: what is found
     there again stays, all else was removed or replaced. Never raises; time and result
-    are bounded (100 findings) whatever the octets are.
+    are bounded (100 findings, and a Budget to find them) whatever the octets are.
     """
     letter = anatomy.read(raw)
     scene = Scene(identity, clocks.moment(letter.top.first(b"date")))
-    told = [*_distinct(_of_letter(letter, scene))]
+    contents = Contents(scene, Budget())
+    told = [*_distinct(_of_letter(letter, contents))]
     left = anatomy.read(washed)
-    kept = {one.key for one in _of_letter(left, scene)}
-    fates = [evolve(one, fate=_fate(one, kept, left)) for one in told]
+    again = contents.again()
+    kept = {one.key for one in _of_letter(left, again)}
+    fates = [evolve(one, fate=_fate(one, kept, left, cut=again.cut)) for one in told]
     wire = [
         evolve(one, fate="replaced" if one.where == "MAIL FROM" else "removed")
         for one in spoken.findings(said, scene)
@@ -59,6 +63,7 @@ def disclose(raw: bytes, said: Spoken, identity: Identity, washed: bytes) -> Dis
         score(findings),
         max(0, len(findings) - _MOST),
         identify(letter, said),
+        contents.budget.unread,
     )
 
 
@@ -70,9 +75,14 @@ def _distinct(findings: Iterator[Finding]) -> Iterator[Finding]:
             yield one
 
 
-def _fate(one: Finding, kept: set[tuple[str, str, str]], left: Letter) -> Fate:
-    """Say what became of it: by looking into what was washed."""
-    if one.key in kept:
+def _fate(
+    one: Finding, kept: set[tuple[str, str, str]], left: Letter, *, cut: bool
+) -> Fate:
+    """Say what became of it: by looking into what was washed.
+
+    What is in a part counts as still there where not all was read again.
+    """
+    if one.key in kept or (cut and _CONTENT.match(one.where)):
         return "stays"
     names = {spelt.lower().decode("latin-1") for spelt, _ in left.top.fields}
     place, _, rest = one.where.partition(" ")
@@ -83,18 +93,17 @@ def _fate(one: Finding, kept: set[tuple[str, str, str]], left: Letter) -> Fate:
     return "replaced" if rest.endswith("charset") else "removed"
 
 
-def _of_letter(letter: Letter, scene: Scene) -> Iterator[Finding]:
+def _of_letter(letter: Letter, contents: Contents) -> Iterator[Finding]:
+    scene = contents.scene
     yield from header.findings(letter.top, scene)
     attached = [one for one in letter.sections[1:] or letter.sections if _is_file(one)]
     shown = list(letter.texts)[:_TEXTS]
     for section in attached[:_FILES]:
-        yield from files.contents(section, scene)
+        yield from contents.of_file(section)
     for section in letter.sections:
         yield from _frame(section, scene)
     for section in shown:
-        yield from texts.findings(section)
-    for section in (*shown, *attached[:_FILES]):
-        yield from openpgp.findings(section)
+        yield from contents.of_text(section)
 
 
 def _frame(section: Section, scene: Scene) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Iterator
 from html import unescape
 
+from postmand.message.disclosure.budget import Budget
+
 _PDF = re.compile(
     rb"/(Author|Creator|Producer|Title|CreationDate|ModDate)\s{0,20}"
     rb"(?:\(((?:\\.|[^\\()]){0,400})\)|<([0-9A-Fa-f\s]{0,1600})>)",
@@ -21,7 +23,7 @@ _OBJECT_STREAM = re.compile(
     rb"/ObjStm\b[^<>]{0,200}(?:<<[^<>]{0,200}>>[^<>]{0,200})?>>\s{0,8}stream\r?\n"
 )
 _STREAMS = 16
-_INFLATED = 262_144
+_STREAM = 65_536
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 _PDF_NOTES = {
     b"Author": ("who wrote it", True),
@@ -50,6 +52,8 @@ _PROPERTIES = ("docProps/core.xml", "docProps/app.xml", "meta.xml")
 _ARCHIVE = 4_194_304
 _MEMBERS = 3_000
 _MEMBER = 65_536
+# What reading an entry of the directory costs, in octets that are searched.
+_ENTRY = 256
 _PNG = re.compile(
     rb"(?:tEXt|iTXt)(Author|Artist|Software|Creation Time|Comment|Copyright)\0"
 )
@@ -58,10 +62,10 @@ Told = tuple[str, str, bool]
 """What it says, what it is, and whether it is somebody's name."""
 
 
-def pdf(data: bytes) -> Iterator[Told]:
+def pdf(data: bytes, budget: Budget) -> Iterator[Told]:
     """Yield a PDF's document information (ISO 32000-1, 14.3.3)."""
     seen: set[tuple[bytes, str]] = set()
-    for octets in (data, *_streams(data)):
+    for octets in (data, *_streams(data, budget)):
         for found in _PDF.finditer(octets):
             name = found[1]
             text = _pdf_text(found[2], found[3])
@@ -71,13 +75,10 @@ def pdf(data: bytes) -> Iterator[Told]:
                 yield f"/{name.decode('ascii')} ({text})", note, person
 
 
-def _streams(data: bytes) -> Iterator[bytes]:
+def _streams(data: bytes, budget: Budget) -> Iterator[bytes]:
     """Yield the object streams, unpacked: newer PDFs hide the information there."""
     for found, _ in zip(_OBJECT_STREAM.finditer(data), range(_STREAMS), strict=False):
-        try:
-            yield zlib.decompressobj().decompress(data[found.end() :], _INFLATED)
-        except zlib.error:
-            continue
+        yield budget.inflate(data[found.end() :], _STREAM)
 
 
 def _pdf_text(plain: bytes | None, coded: bytes | None) -> str:
@@ -131,17 +132,23 @@ def png(data: bytes) -> Iterator[Told]:
             )
 
 
-def archive(data: bytes) -> Iterator[Told]:
+def archive(data: bytes, budget: Budget) -> Iterator[Told]:
     """Yield what an Office or OpenDocument file says of who wrote it."""
-    if len(data) >= _ARCHIVE or data.count(b"PK\x01\x02") > _MEMBERS:
+    members = data.count(b"PK\x01\x02")
+    if len(data) >= _ARCHIVE or members > _MEMBERS:
+        return
+    if budget.search(members * _ENTRY) < members * _ENTRY:
+        budget.unread += 1
         return
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as files:
             for name in _PROPERTIES:
                 if name in files.NameToInfo:
                     with files.open(name) as member:
-                        text = member.read(_MEMBER).decode("utf-8", "replace")
-                    yield from xml(text)
+                        granted = budget.unpack(_MEMBER)
+                        octets = member.read(granted)
+                    budget.inflated += granted - len(octets)
+                    yield from xml(octets.decode("utf-8", "replace"))
     except _BROKEN:
         return
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from postmand.message.disclosure import documents, exif
 from postmand.message.disclosure.anatomy import Section
+from postmand.message.disclosure.budget import Budget
 from postmand.message.disclosure.finding import Finding, found
 from postmand.message.disclosure.scene import Scene
 
@@ -32,10 +33,14 @@ _FOLDERS = re.compile(r"(?:[A-Za-z]:[\\/]|[\\/]).*[\\/]|file:")
 _PATH = re.compile(r"\((/|[A-Za-z]:\\|file:)")
 
 
-def contents(section: Section, scene: Scene) -> Iterator[Finding]:
-    """Yield what is in one file; the names it gives go into the scene."""
-    octets = section.decoded(_HEAD)
-    for text, note, person in _told(section, octets):
+def contents(
+    section: Section, octets: bytes, scene: Scene, budget: Budget
+) -> Iterator[Finding]:
+    """Yield what is in one file, which begins with `octets`.
+
+    The names it gives go into the scene.
+    """
+    for text, note, person in _told(section, octets, budget):
         if person:
             scene.people.add(re.sub(r"\A[/\w:]+ |[()]", "", text).strip())
         path = text.startswith("/Title") and _PATH.search(text)
@@ -45,15 +50,16 @@ def contents(section: Section, scene: Scene) -> Iterator[Finding]:
         yield found(category, section.place, text, note)
 
 
-def _told(section: Section, octets: bytes) -> Iterator[documents.Told]:
+def _told(section: Section, octets: bytes, budget: Budget) -> Iterator[documents.Told]:
     if octets.startswith(b"%PDF") or section.kind == "application/pdf":
         whole = octets
         if len(octets) >= _HEAD:
-            whole += b"\n" + section.ending(_TAIL)
-        yield from documents.pdf(whole)
+            whole += b"\n" + section.ending(budget.search(_TAIL))
+        yield from documents.pdf(whole, budget)
         yield from documents.xmp(whole)
     elif octets.startswith(b"PK\x03\x04"):
-        yield from documents.archive(section.decoded(_ARCHIVE))
+        if budget.archive(min(section.stop - section.start, _ARCHIVE)):
+            yield from documents.archive(section.decoded(_ARCHIVE), budget)
     elif section.kind.startswith(("image/", "video/")) or octets.startswith(_PICTURES):
         yield from exif.read(octets)
         yield from documents.xmp(octets)

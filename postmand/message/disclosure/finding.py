@@ -87,13 +87,15 @@ class Disclosed:
     """All that a message and its session told, the worst first, and the score.
 
     `client` is the short name of the program (see `advice`), empty where it is not
-    known; `more` counts findings beyond those here.
+    known; `more` counts findings beyond those here, `unread` the parts that were not
+    looked into, or not to their end.
     """
 
     findings: tuple[Finding, ...]
     score: int
     more: int = 0
     client: str = ""
+    unread: int = 0
 
 
 def found(category: str, where: str, shown: bytes | str, note: str) -> Finding:

@@ -25,9 +25,9 @@ _SIGNATURE, _KEY, _USER, _SESSION = 2, 6, 13, 1
 _CREATED, _ISSUER, _FINGERPRINT = 2, 16, 33
 
 
-def findings(section: Section) -> Iterator[Finding]:
-    """Yield what the armoured blocks of a part tell."""
-    octets = section.decoded().replace(b"\r\n", b"\n")
+def findings(section: Section, octets: bytes) -> Iterator[Finding]:
+    """Yield what the armoured blocks among the octets of a part tell."""
+    octets = octets.replace(b"\r\n", b"\n")
     if section.kind == "application/pkcs7-signature":
         note = "the certificate beside an S/MIME signature names its owner"
         yield found("realname", section.place, "S/MIME certificate", note)

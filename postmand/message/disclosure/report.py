@@ -32,6 +32,12 @@ def report(disclosed: Disclosed) -> str:
         lines += ["", f"{heading}:", "", *(_grouped(told) or ["  nothing"])]
     if disclosed.more:
         lines += ["", f"... and {disclosed.more} more."]
+    if disclosed.unread:
+        note = (
+            f"Not looked into, or not to their end: {disclosed.unread} parts. The "
+            "message is too large for that; send fewer files at a time."
+        )
+        lines += ["", *_wrapped(note)]
     return _bounded(lines) + "\n" + "\n".join(_advice(disclosed)) + "\n"
 
 

@@ -38,7 +38,7 @@ _WROTE_LINE = {
     for language, words in _WROTE.items()
 }
 _FORWARD = re.compile(
-    r"-{4,10} ?(?:Forwarded [Mm]essage|Original Message|Weitergeleitete Nachricht"
+    r"(?<!-)-{4,10} ?(?:Forwarded [Mm]essage|Original Message|Weitergeleitete Nachricht"
     r"|Ursprüngliche Nachricht|Message transféré|Message original|Mensaje reenviado"
     r"|Messaggio inoltrato|Doorgestuurd bericht|Пересылаемое сообщение).{0,80}"
     r"|Begin forwarded message:|Anfang der weitergeleiteten Nachricht:"
@@ -54,16 +54,21 @@ _SENT_FROM = re.compile(
     r"|K-9 Mail|Yahoo|Proton|Thunderbird|BlackBerry|Huawei|Xiaomi)[^\r\n]{0,40}"
     r"|Von meinem [^\r\n]{0,40}gesendet[^\r\n]{0,40}"
 )
+# A line that says so is looked for only around these: it costs less by far.
+_PRODUCT = re.compile(
+    r"iPhone|iPad|Android|Samsung|Galaxy|Outlook|Mail for Windows|K-9 Mail|Yahoo|Proton"
+    r"|Thunderbird|BlackBerry|Huawei|Xiaomi|gesendet"
+)
 _SYSTEMS = re.compile(
     r"iPhone|iPad|iOS|Android|Windows|BlackBerry|Galaxy|Samsung|Huawei|Xiaomi"
 )
 _GIT = re.compile(r"^-- \r?\n(\d+\.\d+\.[\w.]+)\s*\Z", re.MULTILINE)
-_MARKS = re.compile(
-    r"(?:class|id|style|name)\s{0,4}=\s{0,4}[\"']?[^\"'<>]{0,40}?"
+_MARK = re.compile(
     r"(moz-[\w-]+|gmail_[\w-]+|Mso[A-Z]\w+|WordSection\d|Apple-[\w-]+|yahoo_[\w-]+|yiv\d+"
     r"|geary-body|protonmail_[\w-]+|k9mail[\w-]*|-x-evo-[\w-]+|AppleMail\w+|elementToProof"
     r"|rcmBody|ms-outlook-[\w-]+|kmail-[\w-]+|qrichtext|divRplyFwdMsg|x_Mso\w+|zmail\w+)"
 )
+_ATTRIBUTE = re.compile(r"(?:class|id|style|name)\s{0,4}=\s{0,4}[\"']?[^\"'<>]{0,40}\Z")
 _EVOLUTION = re.compile(r"data-evo-[\w-]+|-evo-paragraph[\w-]*")
 _GENERATOR = re.compile(
     r"<meta\s[^<>]{0,80}name=[\"']?generator[\"']?[^<>]{0,20}"
@@ -81,28 +86,33 @@ _LINES = 4_000
 _COLONS = 200
 _MARKED = 100_000
 _MOST = 20
+# So many words are looked around, and so far.
+_WORDS = 400
+_AROUND = 90
 
 
-def findings(section: Section) -> Iterator[Finding]:
-    """Yield what one text tells; at most a handful of each kind."""
-    text = section.text
-    place = section.place
+def label(section: Section) -> Iterator[Finding]:
+    """Yield what the label of a text tells."""
     charset = section.charset
     if charset and charset.replace(b"_", b"-") not in _NEUTRAL:
         where = f"part {section.number} charset"
-        label = section.parameters.get(b"charset", b"")
+        spelt = section.parameters.get(b"charset", b"")
         note = "a character set of one region: it follows your language"
-        yield found("language", where, label, note)
+        yield found("language", where, spelt, note)
     if section.parameters.get(b"format", b"").lower() == b"flowed":
         note = (
             "how its lines are broken: Thunderbird, Alpine, Apple Mail and few others"
         )
         yield found("software", "Content-Type parameter", "format=flowed", note)
+
+
+def findings(kind: str, text: str, place: str) -> Iterator[Finding]:
+    """Yield what one text tells; at most a handful of each sort."""
     yield from _reply(text, place)
     for match in _some(_FORWARD, text):
         category = "language" if _FOREIGN.search(match[0]) else "software"
         yield found(category, place, match[0], "the line over a forwarded message")
-    for match in _some(_SENT_FROM, text):
+    for match in _distinct(_closings(text)):
         yield found(
             "software", place, match[0], "a closing line that your program adds"
         )
@@ -114,7 +124,7 @@ def findings(section: Section) -> Iterator[Finding]:
         yield found("version", place, version[1], "git's version, below the dashes")
     for match in _some(_PATHS, text):
         yield found("path", place, match[0], "a place on your disk")
-    if section.kind == "text/html":
+    if kind == "text/html":
         yield from _html(text, place)
 
 
@@ -123,13 +133,29 @@ _NEUTRAL = frozenset((b"utf-8", b"utf8", b"us-ascii", b"ascii", b"unknown-8bit")
 
 def _some(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
     """Yield the first matches of each wording."""
+    yield from _distinct(pattern.finditer(text))
+
+
+def _distinct(matches: Iterator[re.Match[str]]) -> Iterator[re.Match[str]]:
     seen: set[str] = set()
-    for match in pattern.finditer(text):
+    for match in matches:
         if match[0] not in seen:
             seen.add(match[0])
             yield match
         if len(seen) >= _MOST:
             return
+
+
+def _closings(text: str) -> Iterator[re.Match[str]]:
+    """Yield the closing lines that programs add."""
+    end = 0
+    for word, _ in zip(_PRODUCT.finditer(text), range(_WORDS), strict=False):
+        if word.start() >= end:
+            start = max(end, word.start() - _AROUND)
+            match = _SENT_FROM.search(text, start, word.end() + _AROUND)
+            if match:
+                end = match.end()
+                yield match
 
 
 def _reply(text: str, place: str) -> Iterator[Finding]:
@@ -184,7 +210,7 @@ def _language(above: list[str]) -> tuple[str, str]:
 
 
 def _html(text: str, place: str) -> Iterator[Finding]:
-    marks = dict.fromkeys(match[1] for match in _some(_MARKS, text[:_MARKED]))
+    marks = dict.fromkeys(_marks(text[:_MARKED]))
     marks.update(dict.fromkeys(match[0] for match in _some(_EVOLUTION, text)))
     for mark in list(marks)[:_MOST]:
         yield found("software", place, mark, "a mark of your program in the HTML")
@@ -197,3 +223,14 @@ def _html(text: str, place: str) -> Iterator[Finding]:
     language = _LANGUAGE.search(text[:100_000])
     if language:
         yield found("language", place, language[1], "your language")
+
+
+def _marks(text: str) -> Iterator[str]:
+    """Yield the first mark in each attribute that has one."""
+    last = -1
+    for mark, _ in zip(_MARK.finditer(text), range(_WORDS), strict=False):
+        start = max(0, mark.start() - _AROUND)
+        attribute = _ATTRIBUTE.search(text, start, mark.start())
+        if attribute and attribute.start() != last:
+            last = attribute.start()
+            yield mark[0]
