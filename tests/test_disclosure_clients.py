@@ -523,3 +523,17 @@ def test_hello(hello: bytes, category: str) -> None:
     plain = {one[0] for one in pairs(_HEAD + b"\r\nx\r\n")}
     found = {one[0] for one in pairs(_HEAD + b"\r\nx\r\n", Spoken(hello))} - plain
     assert found == ({category} if category else set())
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_office_in_other_packings(packing: int) -> None:
+    """What no Office file is packed with is not unpacked, whole or broken."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        archive.writestr("docProps/core.xml", "<dc:creator>Mary</dc:creator>" * 9)
+    octets = file.getvalue()
+    at = octets.index(b"docProps/core.xml") + 17
+    broken = octets[: at + 4] + b"\xff" * 8 + octets[at + 12 :]
+    for one in (octets, broken):
+        found = pairs(part(b"application/zip", b"x.docx", one))
+        assert not [shown for category, shown in found if category == "exif"]

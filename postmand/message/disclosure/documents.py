@@ -6,6 +6,7 @@ All readers are bounded, take whatever octets, and never fail.
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -54,6 +55,8 @@ _MEMBERS = 3_000
 _MEMBER = 65_536
 # What reading an entry of the directory costs, in octets that are searched.
 _ENTRY = 256
+# Office and OpenDocument know no others (ISO/IEC 29500-2, OpenDocument part 2).
+_PACKINGS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 _PNG = re.compile(
     rb"(?:tEXt|iTXt)(Author|Artist|Software|Creation Time|Comment|Copyright)\0"
 )
@@ -143,7 +146,8 @@ def archive(data: bytes, budget: Budget) -> Iterator[Told]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as files:
             for name in _PROPERTIES:
-                if name in files.NameToInfo:
+                entry = files.NameToInfo.get(name)
+                if entry is not None and entry.compress_type in _PACKINGS:
                     with files.open(name) as member:
                         granted = budget.unpack(_MEMBER)
                         octets = member.read(granted)
@@ -157,8 +161,10 @@ def archive(data: bytes, budget: Budget) -> Iterator[Told]:
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     EOFError,
     KeyError,
+    MemoryError,
     NotImplementedError,
     OSError,
     OverflowError,
