@@ -13,6 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from postmand.message.disclosure import Disclosed, Finding, Spoken, disclose
+from postmand.message.disclosure.attached import PLACE
 from tests.fuzz_sanitizer import CORPUS, ME, washed
 
 _AUTH = re.compile(r"^C: AUTH PLAIN ?(\S*)\n(?:S: 334[^\n]*\nC: (\S+))?", re.MULTILINE)
@@ -96,9 +97,12 @@ def listed(leak: Leak, findings: tuple[Finding, ...]) -> bool:
 
 
 def unlisted(capture: Capture, findings: tuple[Finding, ...]) -> Iterator[Finding]:
-    """Yield findings of categories and octets that the notes do not have."""
+    """Yield findings of categories and octets that the notes do not have.
+
+    Into the header of an attached message the notes did not look.
+    """
     for one in findings:
-        if not any(
+        if not one.where.startswith(PLACE) and not any(
             one.category == leak.category
             and (leak.octets in one.shown or one.shown in leak.octets)
             for leak in capture.leaks

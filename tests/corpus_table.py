@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from postmand.message.disclosure import Finding
+from postmand.message.disclosure.attached import PLACE
 from postmand.message.disclosure.finding import MEANINGS, score
 from tests.captured import Capture, captures
 
@@ -70,7 +71,8 @@ def _is_clients(one: Finding) -> bool:
     """Whether the client told it, and not the file or text it was given."""
     written = one.where.startswith("part") and one.category in ("exif", "path")
     signed = one.shown.startswith(("PGP", "issuer"))
-    return not (written or signed or one.where == "attachment file name")
+    given = one.where == "attachment file name" or one.where.startswith(PLACE)
+    return not (written or signed or given)
 
 
 def _merged(findings: Iterable[Finding]) -> list[dict[str, Any]]:

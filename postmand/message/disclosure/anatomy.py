@@ -19,6 +19,9 @@ _HEADER = 262_144
 _FIELDS = 1_000
 _SECTIONS = 200
 _DEPTH = 10
+_MESSAGES = frozenset(
+    ("message/rfc822", "message/global", "message/news", "text/rfc822-headers")
+)
 _BOUNDARY = 256
 _NAME = re.compile(rb"[!-9;-~]++")
 _LIMITS = Limits()
@@ -29,7 +32,8 @@ class Section:
     """A message (number 0) or a part of it: `number` counts them all, outermost first.
 
     `fields` are (name as it was spelt, unfolded value). The body is data[start:stop];
-    of a multipart `preamble` is what stands before its first part.
+    of a multipart `preamble` is what stands before its first part. `depth` counts the
+    attached messages around it; `heads` tells that `fields` are a message's own header.
     """
 
     number: int
@@ -41,6 +45,8 @@ class Section:
     parameters: Mapping[bytes, bytes]
     boundary: bytes = b""
     preamble: bytes = b""
+    depth: int = 0
+    heads: bool = False
 
     @property
     def place(self) -> str:
@@ -100,6 +106,16 @@ class Letter:
         return self.sections[0]
 
     @property
+    def own(self) -> Iterator[Section]:
+        """The sections that are in no attached message: the client's own work."""
+        return (one for one in self.sections if not one.depth)
+
+    @property
+    def attached(self) -> Iterator[Section]:
+        """The headers of the messages that are attached, or quoted whole."""
+        return (one for one in self.sections if one.depth and one.heads)
+
+    @property
     def texts(self) -> Iterator[Section]:
         """The texts that are shown in place."""
         return (
@@ -113,7 +129,7 @@ def read(raw: bytes) -> Letter:
     """Take a message apart."""
     data, _ = transfer.with_crlf(raw)
     reader = _Reader(data)
-    reader.section(0, len(data), 0)
+    reader.section(0, len(data), 0, heads=True)
     return Letter(tuple(reader.sections))
 
 
@@ -123,8 +139,18 @@ class _Reader:
 
     data: bytes
     sections: list[Section] = Factory(list)
+    attached: int = 0
+    unpacked: bool = False
 
-    def section(self, start: int, stop: int, depth: int) -> None:
+    def section(
+        self,
+        start: int,
+        stop: int,
+        depth: int,
+        *,
+        heads: bool = False,
+        default: str = "text/plain",
+    ) -> None:
         fields, body = self._header(start, stop)
         kind, given = _parameters(_first(fields, b"content-type"))
         number = len(self.sections)
@@ -140,15 +166,38 @@ class _Reader:
                 self.data,
                 body,
                 stop,
-                kind or "text/plain",
+                kind or default,
                 given,
                 boundary if spans else b"",
                 preamble.rpartition(b"\r\n--")[0] if spans else b"",
+                self.attached,
+                heads,
             )
         )
+        within = "message/rfc822" if kind == "multipart/digest" else "text/plain"
         for first, last in spans:
             if len(self.sections) < _SECTIONS:
-                self.section(first, last, depth + 1)
+                self.section(first, last, depth + 1, default=within)
+        if (kind or default) in _MESSAGES and depth < _DEPTH:
+            self._message(self.sections[number], depth)
+
+    def _message(self, around: Section, depth: int) -> None:
+        """Read the message that is a part's content."""
+        encoding = around.first(b"content-transfer-encoding").strip().lower()
+        reader, start, stop = self, around.start, around.stop
+        if encoding in transfer.ENCODED:
+            # Once, as the sanitiser does: each is a copy.
+            if self.unpacked:
+                return
+            octets = transfer.decode(self.data[start:stop], encoding)
+            reader = _Reader(
+                transfer.with_crlf(octets)[0], self.sections, unpacked=True
+            )
+            start, stop = 0, len(reader.data)
+        if len(self.sections) < _SECTIONS and start < stop:
+            outside, reader.attached = reader.attached, around.depth + 1
+            reader.section(start, stop, depth + 1, heads=True)
+            reader.attached = outside
 
     def _header(
         self, start: int, stop: int

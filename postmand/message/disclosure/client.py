@@ -75,7 +75,7 @@ def identify(letter: Letter, spoken: Spoken) -> str:
 def _by_traces(letter: Letter, spoken: Spoken) -> str:
     local = letter.top.first(b"message-id")[:500].strip(b"<> ").rpartition(b"@")[0]
     shapes = [client for pattern, client in _IDS if re.search(pattern, local)]
-    for section in letter.sections:
+    for section in letter.own:
         shapes += [
             client
             for pattern, client in _BOUNDARIES

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import Factory, define, evolve
 
-from postmand.message.disclosure import files, openpgp, texts
+from postmand.message.disclosure import attached, files, openpgp, textfiles, texts
 from postmand.message.disclosure.anatomy import Section
 from postmand.message.disclosure.budget import Budget
 from postmand.message.disclosure.finding import Finding
@@ -48,15 +48,29 @@ class Contents:
 
         yield from self._once(section, text, look)
 
+    def of_message(self, section: Section) -> Iterator[Finding]:
+        """Yield what the header of an attached message tells."""
+        size = sum(len(name) + len(value) for name, value in section.fields)
+        if self.budget.search(size) < size:
+            self.budget.unread += 1
+            self.cut = True
+            return
+        yield from attached.findings(section, self.scene)
+
     def of_file(self, section: Section) -> Iterator[Finding]:
         """Yield what is in a file; the names it gives go into the scene."""
         octets = self._octets(section)
+        is_text = section.kind.startswith("text/")
+        text = section.spelt(octets) if is_text else ""
 
         def look() -> Iterator[Finding]:
             yield from files.contents(section, octets, self.scene, self.budget)
+            if is_text:
+                yield from texts.findings(section.kind, text, section.place)
+                yield from textfiles.findings(text, section.place, self.scene)
             yield from openpgp.findings(section, octets)
 
-        yield from self._once(section, octets, look)
+        yield from self._once(section, text if is_text else octets, look)
 
     def _octets(self, section: Section) -> bytes:
         """Return the beginning of a part, as much of it as may be looked at."""
@@ -74,7 +88,7 @@ class Contents:
         content: str | bytes,
         look: Callable[[], Iterator[Finding]],
     ) -> tuple[Finding, ...]:
-        key = section.kind, content
+        key = f"{section.kind} {section.file_name}", content
         if key not in self._seen:
             found = zip(range(_FINDINGS), look(), strict=False)
             self._seen[key] = tuple(one for _, one in found)

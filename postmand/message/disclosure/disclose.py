@@ -9,6 +9,7 @@ from attrs import evolve
 
 from postmand.message.disclosure import (
     anatomy,
+    attached,
     boundaries,
     clocks,
     files,
@@ -84,8 +85,11 @@ def _fate(
     """
     if one.key in kept or (cut and _CONTENT.match(one.where)):
         return "stays"
-    names = {spelt.lower().decode("latin-1") for spelt, _ in left.top.fields}
-    place, _, rest = one.where.partition(" ")
+    heads = (left.top, *left.attached)
+    names = {
+        spelt.lower().decode("latin-1") for head in heads for spelt, _ in head.fields
+    }
+    place, _, rest = one.where.removeprefix(attached.PLACE).partition(" ")
     if place == "header" and (rest in ("name", "order") or rest.lower() in names):
         return "replaced"
     if one.where == "boundary" and any(part.boundary for part in left.sections):
@@ -96,10 +100,14 @@ def _fate(
 def _of_letter(letter: Letter, contents: Contents) -> Iterator[Finding]:
     scene = contents.scene
     yield from header.findings(letter.top, scene)
-    attached = [one for one in letter.sections[1:] or letter.sections if _is_file(one)]
+    attachments = [
+        one for one in letter.sections[1:] or letter.sections if _is_file(one)
+    ]
     shown = list(letter.texts)[:_TEXTS]
-    for section in attached[:_FILES]:
+    for section in attachments[:_FILES]:
         yield from contents.of_file(section)
+    for section in letter.attached:
+        yield from contents.of_message(section)
     for section in letter.sections:
         yield from _frame(section, scene)
     for section in shown:
@@ -120,7 +128,7 @@ def _frame(section: Section, scene: Scene) -> Iterator[Finding]:
     value = section.first(b"content-id")
     if value:
         yield from ids.findings(value, "part header Content-ID", scene)
-    if section.number:
+    if not section.heads:
         yield from header.of_part(section)
 
 

@@ -207,7 +207,7 @@ def _people(top: Section, scene: Scene) -> Iterator[Finding]:
     own = {bytes(one).lower() for one in scene.identity.own}
     own.add(bytes(scene.identity.address).lower())
     for name in (b"From", b"Sender", b"Reply-To", b"Resent-From", b"Return-Path"):
-        for one in _mailboxes(top.first(name.lower())):
+        for one in mailboxes(top.first(name.lower())):
             where = f"header {name.decode('ascii')}"
             yield from _named(one, where, scene)
             if bytes(one.address).lower() in own:
@@ -219,7 +219,7 @@ def _people(top: Section, scene: Scene) -> Iterator[Finding]:
                 note = "your login on your machine, or another address of yours"
                 yield found("username", where, one.address.local, note)
     for name in (b"To", b"Cc"):
-        for one in _mailboxes(top.first(name.lower())):
+        for one in mailboxes(top.first(name.lower())):
             if bytes(one.address).lower() in own:
                 yield from _named(one, f"header {name.decode('ascii')}", scene)
 
@@ -241,7 +241,8 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def _mailboxes(value: bytes) -> list[Mailbox]:
+def mailboxes(value: bytes) -> list[Mailbox]:
+    """Return the people in a field, at most a hundred; groups are taken apart."""
     found_: list[Mailbox] = []
     for one in parse_list(value[:20_000]):
         found_ += one.members if isinstance(one, Group) else [one]
