@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import itertools
 import re
 from typing import Any
 from unittest.mock import patch
@@ -527,12 +529,17 @@ class KeysTest(PagesTest):
         self.assertIn("No key is published from", member.get("/keys?from=zz").text)
 
     def test_wkd(self) -> None:
-        """Mail programs ask both ways and without a session; octets come back."""
+        """Members ask both ways, with a session or a password; octets come back."""
         self.published("alice")
+        self.world.member("bob")
         octets = self.people["alice"].key.octets
         digest = wkd_hash("alice")
-        browser = self.world.browser()
-        for root in (WKD, f"{WKD}/mail.i2p", f"{WKD}/i2pmail.org", f"{WKD}/MAIL.i2p"):
+        session = self.world.browser()
+        session.post("/login", at="/login", name="bob", password=PASSWORD)
+        program = self.world.browser()
+        program.login = "bob", PASSWORD
+        roots = (WKD, f"{WKD}/mail.i2p", f"{WKD}/i2pmail.org", f"{WKD}/MAIL.i2p")
+        for browser, root in itertools.product((session, program), roots):
             for query in ("", "?l=alice", "?l=Alice"):
                 answer = browser.get(f"{root}/hu/{digest}{query}")
                 self.assertEqual(answer.status, 200)
@@ -541,6 +548,7 @@ class KeysTest(PagesTest):
                 self.assertEqual(kind, "application/octet-stream")
                 self.assertEqual(answer.cookies, ())
             self.assertEqual(browser.get(f"{root}/policy").status, 200)
+        browser = session
         for path in (
             f"{WKD}/hu/{digest}?l=bob",
             f"{WKD}/elsewhere.i2p/hu/{digest}",
@@ -552,15 +560,61 @@ class KeysTest(PagesTest):
 
     def test_wkd_tells_nobody_who_is_a_member(self) -> None:
         """A member without a key is answered as nobody is."""
-        self.world.member("bob")
+        browser = self.world.member("bob")
         answers = [
-            self.world.browser().get(f"{WKD}/hu/{wkd_hash(name)}?l={name}")
+            browser.get(f"{WKD}/hu/{wkd_hash(name)}?l={name}")
             for name in ("bob", "nobody")
         ]
         for answer in answers:
             self.assertEqual(answer.status, 404)
         bodies = {re.sub(r'value="[^"]*"', "", one.text) for one in answers}
         self.assertEqual(len(bodies), 1)
+
+    def test_wkd_is_for_members(self) -> None:
+        """A stranger is asked for a password, alike for every name and every path."""
+        self.published("alice")
+        digest = wkd_hash("alice")
+        shown = [None, ("alice", "wrong password"), ("nobody", PASSWORD), ("", "")]
+        pages = set()
+        for login, path in itertools.product(
+            shown,
+            (
+                f"hu/{digest}?l=alice",
+                f"hu/{digest}?l=bob",
+                f"hu/{wkd_hash('nobody')}",
+                "hu/x",
+                "policy",
+                "elsewhere.i2p/policy",
+                f"mail.i2p/hu/{digest}",
+            ),
+        ):
+            browser = self.world.browser()
+            browser.login = login
+            answer = browser.get(f"{WKD}/{path}")
+            self.assertEqual(answer.status, 401, path)
+            self.assertTrue(answer.headers["www-authenticate"].startswith("Basic "))
+            pages.add(re.sub(r'value="[^"]*"', "", answer.text))
+        self.assertEqual(len(pages), 1)
+
+    def test_wkd_passwords_that_are_none(self) -> None:
+        """Broken credentials, other schemes and several fields are a stranger's."""
+        self.published("alice")
+        good = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
+        for value in (
+            "Basic",
+            "Basic !!",
+            "Bearer " + good,
+            "Basic /w==",
+            "Basic YQ==",
+        ):
+            browser = self.world.browser()
+            browser.authorization = value
+            self.assertEqual(browser.get(f"{WKD}/policy").status, 401, value)
+        browser = self.world.browser()
+        browser.authorization = f"basic {good}"
+        self.assertEqual(browser.get(f"{WKD}/policy").status, 200)
+        browser.authorization = f"Basic {good}\r\nAuthorization: Basic {good}"
+        self.assertEqual(browser.get(f"{WKD}/policy").status, 401)
 
     def test_switched_off(self) -> None:
         """A node that keeps no keys has none of these pages."""

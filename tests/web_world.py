@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import sys
@@ -396,12 +397,19 @@ class Browser:
         self._world = world
         self._peer = peer
         self.cookie = ""
+        self.authorization = ""
+        self.login: tuple[str, str] | None = None
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
         """Send one request over a connection of its own."""
         fields = {"Host": "127.0.0.1:8025"}
         if self.cookie:
             fields["Cookie"] = f"postmand={self.cookie}"
+        if self.login is not None:
+            pair = base64.b64encode(":".join(self.login).encode()).decode()
+            self.authorization = f"Basic {pair}"
+        if self.authorization:
+            fields["Authorization"] = self.authorization
         if method == "POST":
             fields["Content-Type"] = "application/x-www-form-urlencoded"
             fields["Content-Length"] = str(len(body))

@@ -54,6 +54,12 @@ class Ask:
         """What tells one peer from another for login budgets; never written."""
         return peer_key(self.request.getClientAddress())
 
+    @property
+    def authorization(self) -> bytes:
+        """Return the one Authorization field, b"" for none and for several."""
+        told = self.request.requestHeaders.getRawHeaders(b"authorization", ())
+        return bytes(told[0]) if len(told) == 1 else b""
+
     def query(self, name: str) -> str:
         """Return what the path's query says of `name`, "" where it says nothing."""
         values = self.request.args.get(name.encode(), [b""])

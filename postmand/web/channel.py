@@ -35,6 +35,7 @@ _FORM = b"application/x-www-form-urlencoded"
 _WANTED = frozenset(
     {
         b"accept-encoding",
+        b"authorization",
         b"connection",
         b"content-length",
         b"content-type",

@@ -29,6 +29,10 @@ _WORDS: Mapping[int, tuple[str, str]] = {
         "This request can not be read",
         "What came is not as browsers send it. Go back, and try again.",
     ),
+    401: (
+        "For members alone",
+        "Log in, or have your mail program show your account's name and password.",
+    ),
     404: ("There is no such page", "The address may be mistyped, or the page gone."),
     405: ("Not in this way", "This page can not be asked for in this way."),
     413: ("That is too much", "More was sent than a form here may hold."),

@@ -140,7 +140,9 @@ def publish(person: Person) -> None:
     local, _, domain = person.address.partition("@")
     digest = own.wkd_hash(person.address)
     for path in (f"{domain}/hu/{digest}?l={local}", f"hu/{digest}?l={local}"):
-        kind, key = person.house.fetch(f"{directory}/{path}")
+        assert person.house.refuses(f"{directory}/{path}") == 401
+        login = person.name, person.password
+        kind, key = person.house.fetch(f"{directory}/{path}", login)
         assert kind == "application/octet-stream"
         others.take(key)
     assert "elsewhere@example.org" not in others.listing()

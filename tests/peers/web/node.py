@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -54,14 +56,26 @@ class WebHouse(House):
             time.sleep(0.02)
         raise AssertionError(f"no page from {self.web_port}:\n{self.told()}")
 
-    def fetch(self, path: str) -> tuple[str, bytes]:
-        """Ask for a path as a program without a session; return media type and octets.
+    def fetch(self, path: str, login: tuple[str, str]) -> tuple[str, bytes]:
+        """Ask for a path as a mail program does; return media type and octets.
 
-        Whatever has not the status 200 is a failure.
+        It has no session, and shows the login. Any status but 200 is a failure.
         """
-        link = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=PATIENCE)
-        with contextlib.closing(link):
-            link.request("GET", path, headers={"Host": HOST})
-            answer = link.getresponse()
+        pair = base64.b64encode(":".join(login).encode()).decode()
+        with self._asked(path, {"Authorization": f"Basic {pair}"}) as answer:
             assert answer.status == 200, (path, answer.status)
             return answer.headers["Content-Type"], answer.read()
+
+    def refuses(self, path: str) -> int:
+        """Ask for a path as a stranger does; return the status."""
+        with self._asked(path, {}) as answer:
+            return answer.status
+
+    @contextlib.contextmanager
+    def _asked(
+        self, path: str, fields: dict[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        link = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=PATIENCE)
+        with contextlib.closing(link):
+            link.request("GET", path, headers={"Host": HOST, **fields})
+            yield link.getresponse()
