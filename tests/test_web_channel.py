@@ -311,13 +311,13 @@ class ChannelTest(SynchronousTestCase):
     def test_places(self) -> None:
         """So many connections in all, so many for a peer; each end makes room."""
         world = World(connections=3, connections_per_peer=2)
-        first, _ = world.connect("127.0.0.2")
-        world.connect("127.0.0.2")
-        self.assertIsNone(world.connect("127.0.0.2")[0])
-        world.connect("127.0.0.3")
-        self.assertIsNone(world.connect("127.0.0.4")[0])
+        first, line = world.connect("127.0.0.2")
+        lines = [line, world.connect("127.0.0.2")[1], world.connect("127.0.0.3")[1]]
         first.connectionLost(Failure(ConnectionDone()))
-        self.assertIsNotNone(world.connect("127.0.0.4")[0])
+        lines.append(world.connect("127.0.0.4")[1])
+        self.assertFalse(any(one.aborting for one in lines))
+        world.connect("127.0.0.5")
+        self.assertEqual([one.aborting for one in lines], [False, True, False, False])
 
     def test_telltale_fields_are_dropped(self) -> None:
         """What a browser or a tunnel tells of the visitor no page can see."""

@@ -194,7 +194,7 @@ class Web:
     request_seconds: float = field(default=60.0, validator=checks.between(1, 3_600))
     max_form_bytes: int = _size(65_536, 4_096, 1_048_576)
     connections: int = _size(500, 1, 100_000)
-    connections_per_peer: int = _size(200, 1, 100_000)
+    connections_per_peer: int = _size(20, 1, 100_000)
     closed_name_days: int = _size(365, 0, 36_500)
     keys: bool = True
     max_key_bytes: int = _size(16_384, 1_024, 262_144)

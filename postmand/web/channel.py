@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.protocol import connectionDone
 from twisted.web.server import Request, Site
 
-from postmand.rules.peers import Seats, peer_key
+from postmand.rules.peers import peer_key
 from postmand.web.pacing import PacedChannel, Turns
+from postmand.web.places import Places
 from postmand.web.secrecy import ALWAYS
 from postmand.web.targets import is_ours, origin_form
 
@@ -130,7 +131,6 @@ class PageChannel(PacedChannel):
     maxHeaders = _HEADERS
     site: PageSite
     transport: Any
-    on_end: Any = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,6 +190,7 @@ class PageChannel(PacedChannel):
     def answering(self) -> None:
         """Wait no longer: how long an answer takes is ours."""
         self._stop_waiting()
+        self.site.places.serve(self)
 
     def requestDone(self, request: Any) -> None:
         """Wait for the next one, or for the visitor to take the answer and go."""
@@ -222,13 +223,13 @@ class PageChannel(PacedChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Make room for another."""
         self._stop_waiting()
-        if self.on_end is not None:
-            self.on_end()
+        self.site.places.leave(self)
         super().connectionLost(reason)
 
     def _wait(self, seconds: float) -> None:
         # One time for all of it: Twisted's own begins anew with each octet.
         self._stop_waiting()
+        self.site.places.wait(self)
         late: Any = self.callLater(  # type: ignore[no-untyped-call]
             seconds, self.timeoutConnection
         )
@@ -241,7 +242,7 @@ class PageChannel(PacedChannel):
 
 
 class PageSite(Site):
-    """The pages' factory: so many connections in all, so many for one peer.
+    """The pages' factory: so many connections in all, so many for one peer (`places`).
 
     `refusals` are whole pages by status, for what is refused before any page is asked.
     """
@@ -264,7 +265,11 @@ class PageSite(Site):
         self.settings = settings
         self._refusals = refusals
         self._turns = Turns(reactor)
-        self._seats = Seats(settings.connections, settings.connections_per_peer)
+        self.places: Places[PageChannel] = Places(
+            settings.connections,
+            settings.connections_per_peer,
+            PageChannel.timeoutConnection,
+        )
 
     def refusal(self, code: int, text: bytes | None = None) -> bytes:
         """Return a whole answer that refuses; with another text than the page's."""
@@ -284,11 +289,11 @@ class PageSite(Site):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make a connection, or none: then it is closed at once."""
         peer = peer_key(addr)
-        if not self._seats.take(peer):
+        if not self.places.take(peer):
             return None
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
         channel.turns = self._turns
-        channel.on_end = partial(self._seats.leave, peer)
+        self.places.sit(channel, peer)
         return channel
 
     def startFactory(self) -> None:
