@@ -628,6 +628,65 @@ class KeysTest(PagesTest):
             self.assertEqual(member.post(path, token=token, key="x").status, 404)
 
 
+class StampTest(PagesTest):
+    """A stamp takes long to make: no page loses one that was not used."""
+
+    def busy(self, *methods: str) -> None:
+        """Have the node be busy."""
+        for method in methods:
+            patched = patch.object(
+                self.world.membership, method, lambda *_: fail(BusyError())
+            )
+            patched.start()
+            self.addCleanup(patched.stop)
+
+    def test_busy_sign_up(self) -> None:
+        """The form comes back with all that was typed, but the passwords."""
+        self.busy("sign_up")
+        answer = self.created(self.world.browser(), display_name="Alice <3")
+        self.assertEqual(answer.status, 503)
+        for shown in (stamp("alice"), 'value="alice"', "Alice &lt;3", "Wait for a min"):
+            self.assertIn(shown, answer.text)
+        self.assertNotIn(PASSWORD, answer.text)
+        self.assertEqual(faults(answer.text), [])
+
+    def test_busy_purchase(self) -> None:
+        """The stamp stands in the form again; or on a page, where there is no form."""
+        member = self.world.member()
+        bought = "1:26:261122:quota/jondoe@mail.i2p::salt:1a2b"
+        for method in ("buy", "quota", "visitor"):
+            token = member.get("/quota").token()
+            with patch.object(
+                self.world.membership, method, lambda *_: fail(BusyError())
+            ):
+                answer = member.post("/quota/buy", token=token, stamp=bought)
+            self.assertEqual(answer.status, 503)
+            self.assertIn(bought, answer.text)
+            self.assertEqual(faults(answer.text), [])
+        sent = member.post("/quota/buy", at="/quota", stamp=bought)
+        self.assertEqual(sent.headers["location"], "/quota?done=bought")
+
+    def test_stale_form(self) -> None:
+        """A form that is used up shows the stamp it carries, escaped."""
+        made = "1:24:261122:signup/alice@mail.i2p::<b>&:1"
+        answer = self.created(self.world.browser(), token="x", stamp=made)
+        self.assertEqual(answer.status, 403)
+        self.assertIn("::&lt;b&gt;&amp;:1</pre>", answer.text)
+        self.assertEqual(faults(answer.text), [])
+
+    def test_login_first(self) -> None:
+        """A purchase whose session is over shows its stamp, and no other form does."""
+        browser = self.world.browser()
+        bought = "1:26:261122:quota/jondoe@mail.i2p::salt:1a2b"
+        answer = browser.post("/quota/buy", token="x", stamp=bought)
+        self.assertEqual(answer.status, 403)
+        self.assertIn("Log in first", answer.text)
+        self.assertIn(f"<pre>{bought}</pre>", answer.text)
+        for sent in ("", "Buy from http://elsewhere.i2p/ now", "1:26:" + "x" * 600):
+            answer = browser.post("/quota/buy", token="x", stamp=sent)
+            self.assertEqual(answer.headers["location"], "/login?first=1")
+
+
 class FaultTest(SynchronousTestCase):
     """Faults of ours."""
 

@@ -17,6 +17,10 @@ _LINES = re.compile(r"[^\x00-\x09\x0b-\x1f\x7f-\x9f]*")
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 
 
+# As hashcash writes them; what else was sent in such a field is not shown again.
+_STAMP = re.compile(r"[0-9]{1,2}:[0-9]{1,4}:[!-~]{1,500}")
+
+
 class FormError(Exception):
     """Not what our forms send: a program's or an attacker's. The text says what."""
 
@@ -74,3 +78,16 @@ def _decoded(octets: bytes) -> str:
         return unquote_to_bytes(octets.replace(b"+", b" ")).decode()
     except UnicodeDecodeError as error:
         raise FormError("a field is not UTF-8") from error
+
+
+def stamp(body: bytes) -> str:
+    """Return the stamp that a form carries, whatever else is wrong with it, else ""."""
+    for pair in body.split(b"&")[:_MOST_FIELDS]:
+        name, _, raw = pair.partition(b"=")
+        if name == b"stamp":
+            try:
+                text = _decoded(raw[:2_000]).strip()
+            except FormError:
+                return ""
+            return text if _STAMP.fullmatch(text) else ""
+    return ""

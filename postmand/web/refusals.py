@@ -61,6 +61,11 @@ WRONG_LOGIN = PageError(
     "The name and the password are not those of an account here. "
     "Go back and try again.",
 )
+LOGIN_FIRST = PageError(
+    403,
+    "Log in first",
+    "A session ends by itself when nothing was asked for a while. Nothing was changed.",
+)
 BUSY = PageError(
     503,
     "Too much to do",

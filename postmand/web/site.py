@@ -21,10 +21,12 @@ from werkzeug.routing import RequestRedirect
 
 from postmand.faults import log_fault
 from postmand.membership import BusyError, MembershipError, WrongLoginError
+from postmand.web import forms
 from postmand.web.ask import Ask, Desk
 from postmand.web.channel import REFUSED
 from postmand.web.refusals import (
     BUSY,
+    LOGIN_FIRST,
     WRONG_LOGIN,
     LoginFirstError,
     PageError,
@@ -75,11 +77,11 @@ class Pages:
         """Make a function take a form: POST. It has to call `Ask.form`."""
         return self._route(path, "POST")
 
-    def _plainly(self, error: PageError) -> bytes:
-        """Return an error page that is nobody's."""
+    def _plainly(self, error: PageError, stamp: str = "") -> bytes:
+        """Return an error page that is nobody's, and sets no cookie."""
         template = self._templates.get_template("error.html")
         shown = {"title": error.title, "text": error.text, "visitor": None, "here": ""}
-        return template.render(token="", **shown).encode()
+        return template.render(token="", stamp=stamp, **shown).encode()
 
     def _route(self, path: str, method: str) -> Callable[[Answer], Answer]:
         def add(answer: Answer) -> Answer:
@@ -96,26 +98,28 @@ class Pages:
         self, answer: Answer, request: Any, found: Mapping[str, str]
     ) -> bytes:
         """Return what the page answers, or the page that tells why it does not."""
+        # Now: the body goes with the connection, which may end at any time.
+        body = request.content.read()
         try:
-            return await self._tried(answer, request, found)
+            return await self._tried(answer, request, found, body)
         except BusyError:
             # Whose session it is nobody knows now: the browser's stays as it is.
-            return self._bare(request, BUSY)
+            return _given(request, BUSY.status, self._plainly(BUSY, forms.stamp(body)))
         except Exception as fault:
             log_fault(log, "a page failed", fault)
         return self._fault(request)
 
     async def _tried(
-        self, answer: Answer, request: Any, found: Mapping[str, str]
+        self, answer: Answer, request: Any, found: Mapping[str, str], body: bytes
     ) -> bytes:
-        # Now: the body goes with the connection, which may end at any time.
-        body = request.content.read()
         session = await self.visits.of(request)
         ask = Ask(request, session, self.visits, self._templates, found, body)
         try:
             return await answer(ask)
         except LoginFirstError:
-            return ask.go("/login?first=1")
+            # A stamp was worked for: where one came along, no other page is sent for.
+            carried = forms.stamp(body)
+            return _shown(ask, LOGIN_FIRST) if carried else ask.go("/login?first=1")
         except PageError as error:
             return _shown(ask, error)
         except WrongLoginError:
@@ -147,10 +151,6 @@ class Pages:
         """Return the page of a fault of ours, of which nothing can fail."""
         return _given(request, 500, self._broken)
 
-    def _bare(self, request: Any, error: PageError) -> bytes:
-        """Return a page that is nobody's, and sets no cookie."""
-        return _given(request, error.status, self._plainly(error))
-
     def _file(self, request: Any, name: str) -> bytes:
         """Return a static file, packed where the browser takes it."""
         file = self._static.get(name)
@@ -176,7 +176,8 @@ def _given(request: Any, status: int, page: bytes) -> bytes:
 
 
 def _shown(ask: Ask, error: PageError) -> bytes:
-    return ask.render("error.html", error.status, title=error.title, text=error.text)
+    shown = {"title": error.title, "text": error.text, "stamp": forms.stamp(ask.body)}
+    return ask.render("error.html", error.status, **shown)
 
 
 def _apart(work: Coroutine[Any, Any, bytes]) -> Deferred[bytes]:

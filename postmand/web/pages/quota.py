@@ -6,13 +6,17 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from postmand.membership import IMembership, MembershipError, Quota
+from postmand.membership import BusyError, IMembership, MembershipError, Quota
 from postmand.web.ask import Ask
 from postmand.web.forms import Field
-from postmand.web.refusals import PageError
+from postmand.web.refusals import BUSY, PageError
 from postmand.web.site import Pages
 
 _STAMP = Field("stamp", 600)
+_BUSY = (
+    "The node has more to do than it can. Nothing was bought, and the stamp is not "
+    "used. Wait for a minute, and send it once more."
+)
 _THANKS = "The stamp was accepted. Thank you."
 
 
@@ -35,6 +39,8 @@ class _Quota:
             await self.membership.buy(visitor, sent["stamp"])
         except MembershipError as error:
             return _show(ask, now, 422, str(error), stamp=sent["stamp"])
+        except BusyError:
+            return _show(ask, now, BUSY.status, busy=_BUSY, stamp=sent["stamp"])
         return ask.go("/quota?done=bought")
 
 
@@ -52,6 +58,7 @@ def _show(
     error: str = "",
     *,
     done: str = "",
+    busy: str = "",
     stamp: str = "",
 ) -> bytes:
     until = quota.until if quota else 0
@@ -62,6 +69,7 @@ def _show(
         until=_moment(until) if until else "",
         error=error,
         done=done,
+        busy=busy,
         stamp=stamp,
     )
 

@@ -11,7 +11,7 @@ from postmand.rules.names import BadNameError, check_display_name, check_spellin
 from postmand.web.ask import Ask, Desk
 from postmand.web.forms import Field
 from postmand.web.pages.visit import AGAIN, NAME, NOT_THE_SAME, PASSWORD
-from postmand.web.refusals import PageError
+from postmand.web.refusals import BUSY, PageError
 from postmand.web.site import Pages
 
 _DISPLAY_NAME = Field("display_name", 200, required=False)
@@ -20,6 +20,10 @@ _FIELDS = (NAME, _DISPLAY_NAME, PASSWORD, AGAIN, _STAMP)
 # What a form that was sent shows again; no password is ever in a page.
 _SHOWN = ("name", "display_name", "stamp")
 
+_BUSY = (
+    "The node has more to do than it can. The account is not made yet, and the stamp "
+    "not used. Wait for a minute, type the password again, and send this once more."
+)
 _CLOSED = PageError(
     403,
     "No accounts are made here",
@@ -54,6 +58,8 @@ class _SignUp:
                 )
             except MembershipError as error:
                 errors[error.field or "name"] = str(error)
+            except BusyError:
+                return self._form(ask, BUSY.status, sent, {}, busy=_BUSY)
         if errors:
             return self._form(ask, 422, sent, errors)
         return await self._made(ask, sent, code)
@@ -74,7 +80,13 @@ class _SignUp:
         )
 
     def _form(
-        self, ask: Ask, status: int, sent: Mapping[str, str], errors: Mapping[str, str]
+        self,
+        ask: Ask,
+        status: int,
+        sent: Mapping[str, str],
+        errors: Mapping[str, str],
+        *,
+        busy: str = "",
     ) -> bytes:
         return ask.render(
             "create.html",
@@ -82,6 +94,7 @@ class _SignUp:
             bits=self.desk.settings.signup_bits,
             sent={name: sent[name] for name in _SHOWN},
             errors=errors,
+            busy=busy,
         )
 
 
