@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postmand.message.answers import text_part
 from postmand.message.disclosure import MEANINGS, Disclosed, Spoken, disclose
 from postmand.message.disclosure.finding import Finding, score
 from postmand.message.disclosure.report import report
@@ -131,6 +132,21 @@ def test_letter(name: str) -> None:
     assert "thepassword" not in text
     assert "dGhlcGFzc3dvcmQ" not in text
     assert len(text) < 16_000
+
+
+@pytest.mark.parametrize("letters", ["я", "яa", "яab", "яabc", "=", "€" * 9 + "a"])
+def test_letter_is_short_as_it_is_encoded(letters: str) -> None:
+    """Encoded, too, it fits into its place in a mailbox, in whatever script."""
+    findings = [
+        Finding(name, f"part {one} ({letters * 9})", letters * 40, letters * 30)
+        for name in MEANINGS
+        for one in range(20)
+    ]
+    text = report(Disclosed(tuple(findings), 5))
+    body = text_part(text)[1]
+    assert 12_000 < len(body) <= 14_336
+    assert "... and more of it" in text
+    assert "What helps with every program" in text
 
 
 class TestScore:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from postmand.message.answers import text_part
 from postmand.message.disclosure.advice import ADVICE, ALWAYS
 from postmand.message.disclosure.finding import (
     MEANINGS,
@@ -15,8 +16,10 @@ from postmand.message.disclosure.finding import (
 )
 
 _WIDTH = 76
-# The whole letter: an answer has a small place in a mailbox.
-_MOST = 12_000
+# Of the whole letter as it is encoded: an answer has a small place in a mailbox, and
+# its header takes of that, too.
+_MOST = 14_336
+_REST = "  ... and more of it"
 _HEADINGS = (
     ("stays", "What your recipients get to see"),
     ("replaced", "What was replaced by a value of this server's own"),
@@ -25,7 +28,10 @@ _HEADINGS = (
 
 
 def report(disclosed: Disclosed) -> str:
-    """Return the letter's text: score, findings by what became of them, advice."""
+    """Return the letter's text: score, findings by what became of them, advice.
+
+    Encoded for mail it takes at most 14,336 octets, in whatever script it is.
+    """
     lines = [f"Score: {disclosed.score} of 100.", "", *_wrapped(SCORE_RULE)]
     for fate, heading in _HEADINGS:
         told = [one for one in disclosed.findings if one.fate == fate]
@@ -38,7 +44,7 @@ def report(disclosed: Disclosed) -> str:
             "message is too large for that; send fewer files at a time."
         )
         lines += ["", *_wrapped(note)]
-    return _bounded(lines) + "\n" + "\n".join(_advice(disclosed)) + "\n"
+    return _bounded(lines, list(_advice(disclosed)))
 
 
 def _grouped(told: Sequence[Finding]) -> list[str]:
@@ -85,12 +91,24 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
-def _bounded(lines: list[str]) -> str:
-    kept, octets = [], 0
-    for line in lines:
-        octets += len(line.encode()) + 2
-        if octets > _MOST:
-            kept.append("  ... and more of it")
-            break
-        kept.append(line)
-    return "\n".join(kept)
+def _bounded(lines: list[str], advice: list[str]) -> str:
+    """Return as many of the lines as there is room for, and all of the advice."""
+    text = _joined(lines, advice)
+    if _fits(text):
+        return text
+    fitting, over = 0, len(lines)
+    while over - fitting > 1:
+        middle = (fitting + over) // 2
+        if _fits(_joined([*lines[:middle], _REST], advice)):
+            fitting = middle
+        else:
+            over = middle
+    return _joined([*lines[:fitting], _REST], advice)
+
+
+def _joined(lines: list[str], advice: list[str]) -> str:
+    return "\n".join((*lines, *advice, ""))
+
+
+def _fits(text: str) -> bool:
+    return len(text_part(text)[1]) <= _MOST
