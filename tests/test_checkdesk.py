@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +15,7 @@ from postmand.message.disclosure import Spoken
 from postmand.message.sanitizer import Limits, parse, wash
 from postmand.postoffice import CheckDesk, Stationery, checkdesk
 from postmand.postoffice.checkdesk import Line
-from postmand.postoffice.desks import Question
+from postmand.postoffice.desks import Question, to_be_answered
 from tests.fuzz_sanitizer import ME
 
 _RAW = b"From: jondoe@mail.i2p\r\nX-Mailer: x/1.0\r\n\r\nhello\r\n"
@@ -31,6 +32,28 @@ def question(account: int = 1, raw: bytes = _RAW) -> Question:
         Spoken(),
         lambda: raw,
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "answered"),
+    [
+        (b"X-Mailer: x", True),
+        (b"Auto-Submitted: no", True),
+        (b"Auto-Submitted: auto-replied", False),
+        (b"Precedence: bulk", False),
+        (b"Precedence: Junk", False),
+        (b"precedence: list (x)", False),
+        (b"Precedence: first-class", True),
+        (b"X-Auto-Response-Suppress: All", False),
+        (b"X-Auto-Response-Suppress: DR, OOF", False),
+        (b"X-Auto-Response-Suppress: None", True),
+        (b"List-Id: <a.b.i2p>", False),
+    ],
+)
+def test_automatic_mail(field: bytes, answered: bool) -> None:
+    """What a program or a list sent is not answered: it might answer the answer."""
+    draft = parse(field + b"\r\n" + _RAW, Limits())
+    assert to_be_answered(["check"], draft) == (["check"] if answered else ())
 
 
 class CheckDeskTest(SynchronousTestCase):

@@ -44,6 +44,9 @@ Answer = Callable[[Question], Awaitable[tuple[bytes, bytes]]]
 
 # RFC 3834 5.
 _BY_PEOPLE = re.compile(rb"\s*no\s*([;(].*)?", re.IGNORECASE | re.DOTALL)
+# What else programs and lists say, RFC 2919, RFC 3834 2 and custom.
+_IN_BULK = re.compile(rb"\s*(bulk|junk|list)\b", re.IGNORECASE)
+_NOTHING = re.compile(rb"\s*(none\s*)?", re.IGNORECASE)
 # A stamp holds no space; a client may have folded the subject it stands in.
 _STAMP = re.compile(r"[0-9]+:[0-9]+:[!-~]+")
 
@@ -51,10 +54,16 @@ _STAMP = re.compile(r"[0-9]+:[0-9]+:[!-~]+")
 def to_be_answered(desks: Sequence[str], draft: Draft) -> Sequence[str]:
     """Return the desks that answer a message: none what a program says it wrote.
 
-    A member's automatic reply to a desk would be answered for ever (RFC 3834 2).
+    A member's automatic reply to a desk would be answered for ever (RFC 3834 2). So it
+    is with what a list sent, or what asks for no answer.
     """
-    said = draft.header.every(b"auto-submitted")
-    return desks if all(map(_BY_PEOPLE.fullmatch, said)) else ()
+    header = draft.header
+    by_people = all(map(_BY_PEOPLE.fullmatch, header.every(b"auto-submitted")))
+    in_bulk = any(map(_IN_BULK.match, header.every(b"precedence")))
+    suppressed = header.every(b"x-auto-response-suppress")
+    unwanted = not all(map(_NOTHING.fullmatch, suppressed))
+    by_list = bool(header.every(b"list-id"))
+    return desks if by_people and not (in_bulk or unwanted or by_list) else ()
 
 
 class StampCounter:
