@@ -413,6 +413,24 @@ class AccountTest(PagesTest):
         self.assertNotIn("<span>jondoe</span>", answer.text)
         self.assertEqual(self.member.get("/account").status, 303)
 
+    def test_how_long_a_name_stays_closed(self) -> None:
+        """It is told before and after, as it is: also where it is not closed at all."""
+        for days, told in (
+            (365, "The name stays closed for 365 days"),
+            (1, "The name stays closed for one day"),
+            (0, "The name is free at once, for anybody."),
+        ):
+            member = World(closed_name_days=days).member()
+            pages = [member.get("/account")]
+            pages.append(
+                member.post(
+                    "/account/delete", at="/account", typed="jondoe", password=PASSWORD
+                )
+            )
+            for page in pages:
+                self.assertIn(told, page.text)
+                self.assertNotIn("0 days", page.text.replace("30 days", ""))
+
     def test_changed_elsewhere(self) -> None:
         """An account changed between the look and the change is told, not lost."""
         token = self.member.get("/account").token()
