@@ -6,6 +6,7 @@ import base64
 import bz2
 import time
 import zlib
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -138,6 +139,74 @@ def test_name_that_nobody_signed() -> None:
     parts = [bytes(one) for one in packets(public("Eve <eve@example.org>"))]
     octets = b"".join([*parts[:2], framed(13, JON.encode()), *parts[2:]])
     assert "no user id" in refused(armored(octets))
+
+
+def test_names_that_nobody_signed_fall() -> None:
+    """Beside a name that is signed, too: it would be free room for anything."""
+    parts = [bytes(one) for one in packets(public(JON))]
+    more = framed(13, b"free room <jondoe@mail.i2p>")
+    cleaned = clean(armored(b"".join([*parts[:2], more, *parts[2:]])))
+    assert cleaned.octets == bytes(public(JON))
+
+
+def _forged(signature: bytes) -> bytes:
+    return signature[:-5] + bytes((signature[-5] ^ 1,)) + signature[-4:]
+
+
+def test_forged_signatures_fall() -> None:
+    """What only says that the key's owner signed it, wherever it stands."""
+    cert = public(JON)
+    parts = packets(cert)
+    forged: list[bytes] = []
+    for one in parts:
+        forged.append(bytes(one))
+        if int(one.tag) == 2:
+            forged.append(_forged(bytes(one)))
+    assert clean(armored(b"".join(forged))).octets == bytes(cert)
+    # A subkey with a forged one alone falls with it.
+    octets = b"".join([*map(bytes, parts[:-1]), _forged(bytes(parts[-1]))])
+    kept = [
+        bytes(one) for one in packets(Cert.from_bytes(clean(armored(octets)).octets))
+    ]
+    assert kept == [bytes(one) for one in parts[:-2]]
+
+
+def test_few_signatures_for_each_part() -> None:
+    """The newest are enough, and what is taken back stays so."""
+    key = made(JON)
+    cert = key.extract_certificate()
+    for seconds in range(1, 9):
+        expires = datetime.now(UTC) + timedelta(days=seconds)
+        cert = cert.set_expiration(expires, key.certifier())
+    before, after = _signatures(bytes(cert)), _signatures(clean(str(cert)).octets)
+    assert max(before.values()) > 4
+    assert max(after.values()) <= 4
+    left = Cert.from_bytes(clean(str(cert)).octets)
+    assert left.expiration == cert.expiration
+
+
+def test_what_is_taken_back_comes_first() -> None:
+    """However many newer signatures a part has, a revocation is among those kept."""
+    key = made(JON)
+    cert = key.extract_certificate()
+    (taken_back,) = PacketPile.from_bytes(bytes(cert.revoke(key.certifier())))
+    later = cert.set_expiration(datetime.now(UTC) + timedelta(days=9), key.certifier())
+    others = [one for one in packets(later) if int(one.tag) == 2]
+    assert all(openpgp._weight(taken_back) > openpgp._weight(one) for one in others)
+    assert max([taken_back, *others], key=openpgp._weight) is taken_back
+
+
+def _signatures(octets: bytes) -> dict[bytes, int]:
+    """Return how many signatures stand after each part."""
+    found: dict[bytes, int] = {}
+    part = b""
+    for one in PacketPile.from_bytes(octets):
+        if int(one.tag) == 2:
+            found[part] += 1
+        else:
+            part = bytes(one)
+            found[part] = 0
+    return found
 
 
 def test_name_that_was_taken_back() -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from attrs import field, frozen
 from pysequoia import Cert
-from pysequoia.packet import Packet, PacketPile
+from pysequoia.packet import Packet, PacketPile, SignatureType
 
 _BEGIN, _END = (f"-----{word} PGP PUBLIC KEY BLOCK-----" for word in ("BEGIN", "END"))
 _BEGIN_SECRET = "-----BEGIN PGP PRIVATE KEY BLOCK-----"  # noqa: S105 (no secret)
@@ -32,6 +32,14 @@ _FALL = frozenset({_MARKER, _TRUST, _PADDING})
 _KEYS = frozenset({_PRIMARY, _SUBKEY})
 _SECRETS = frozenset({_SECRET, _SECRET_SUB})
 _MOST_PACKETS = 200
+_MOST_SIGNATURES = 4
+# For experiments (4.3): no key that comes here has one.
+_LAST = 60
+_REVOCATIONS = (
+    SignatureType.KeyRevocation,
+    SignatureType.SubkeyRevocation,
+    SignatureType.CertificationRevocation,
+)
 
 # By algorithm (RFC 9580 9.1), how many bits a key's first numbers have at the most: of
 # RSA modulus and exponent, of ElGamal the prime, of DSA the prime and the order.
@@ -98,9 +106,10 @@ def _stripped(octets: bytes, addresses: Collection[str], now: float) -> Cleaned:
     expires = cert.expiration
     if expires is not None and expires <= datetime.fromtimestamp(now, UTC):
         raise KeyRefusedError(f"the key expired on {expires:%d %B %Y}")
-    primary, *parts = _parts(PacketPile.from_bytes(octets))
+    signed = {str(one) for one in cert.user_ids}
+    primary, *parts = _parts(PacketPile.from_bytes(_verified(octets)))
     own = [_of_its_own(part, primary.packet) for part in (primary, *parts)]
-    kept = [part for part in own if _is_kept(part, addresses)]
+    kept = [part for part in own if _is_kept(part, addresses, signed)]
     stripped = Cert.from_packets(
         [packet for part in kept for packet in (part.packet, *part.signatures)]
     )
@@ -112,6 +121,22 @@ def _stripped(octets: bytes, addresses: Collection[str], now: float) -> Cleaned:
             "it again"
         )
     return Cleaned(stripped.fingerprint, bytes(stripped))
+
+
+def _verified(octets: bytes) -> bytes:
+    """Return the packets without signatures that are said to be the key's and are not.
+
+    The library puts those behind all that it knows, and so behind a packet of no kind,
+    which comes last of the key's own.
+    """
+    body = bytes(Cert.from_bytes(octets + _framed_anew(_LAST, b"")))
+    at = 0
+    while at < len(body):
+        tag, start, length = _framed(body, at)
+        if tag == _LAST:
+            return body[:at]
+        at = start + length
+    raise _garbage()
 
 
 def _parts(pile: PacketPile) -> list[_Part]:
@@ -126,7 +151,10 @@ def _parts(pile: PacketPile) -> list[_Part]:
 
 
 def _of_its_own(part: _Part, primary: Packet) -> _Part:
-    """Return the part without what others signed, and what is not to be passed on."""
+    """Return the part without what others signed, and what is not to be passed on.
+
+    Of its owner's signatures it keeps those that take something back, then the newest.
+    """
     ours = {primary.fingerprint, primary.key_id}
     signatures = [
         one
@@ -134,13 +162,20 @@ def _of_its_own(part: _Part, primary: Packet) -> _Part:
         if (one.issuer_fingerprint or one.issuer_key_id) in ours
         and one.exportable is not False
     ]
-    return _Part(part.packet, signatures)
+    signatures.sort(key=_weight, reverse=True)
+    return _Part(part.packet, signatures[:_MOST_SIGNATURES])
 
 
-def _is_kept(part: _Part, addresses: Collection[str]) -> bool:
+def _weight(signature: Packet) -> tuple[bool, datetime]:
+    made = signature.signature_created or datetime.fromtimestamp(0, UTC)
+    return signature.signature_type in _REVOCATIONS, made
+
+
+def _is_kept(part: _Part, addresses: Collection[str], signed: Collection[str]) -> bool:
     tag = int(part.packet.tag)
     if tag == _USER_ID:
-        return (part.packet.user_id_email or "").lower() in addresses
+        is_own = (part.packet.user_id_email or "").lower() in addresses
+        return is_own and part.packet.user_id in signed
     if tag == _SUBKEY:
         return bool(part.signatures)
     return tag == _PRIMARY
@@ -189,9 +224,13 @@ def _walked(octets: bytes) -> Iterator[bytes]:
         if tag in _KEYS:
             _check_numbers(body)
         count += 1
-        yield bytes((0xC0 | tag, 0xFF)) + length.to_bytes(4, "big") + body
+        yield _framed_anew(tag, body)
     if not count:
         raise _garbage()
+
+
+def _framed_anew(tag: int, body: bytes) -> bytes:
+    return bytes((0xC0 | tag, 0xFF)) + len(body).to_bytes(4, "big") + body
 
 
 def _framed(octets: bytes, at: int) -> tuple[int, int, int]:
