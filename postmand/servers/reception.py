@@ -162,13 +162,13 @@ class Reception:
             header, hops = read.header, read.hops
             if len(header) > self._settings.header_bytes:
                 return HEADER_TOO_LONG
+            # Before it is kept: later nobody would be told.
+            if not self._host.takes(len(read.clean_header) + len(read.body)):
+                return TOO_LARGE
             body: Bodies = await self._in_thread(hashed, header, (read.body,))
             del read
         if hops > self._settings.hops:
             return LOOP
-        # Before it is kept: later nobody would be told.
-        if not self._host.takes(len(read.clean_header) + len(read.body)):
-            return TOO_LARGE
         found = await self._authenticate(
             origin.peer, origin.helo, origin.sender, header, body
         )
