@@ -26,6 +26,7 @@ def test_values() -> None:
     found = read(b"name=+J%C3%B6rg+&secret=+x+&token=t&note=a%0D%0Ab", FIELDS)
     assert found == {"name": "Jörg", "secret": " x ", "token": "t", "note": "a\nb"}
     assert read(b"name=&token=", FIELDS)["note"] == ""
+    assert read(b"name=&token=&note=a%09b%0A%09c", FIELDS)["note"] == "a\tb\n\tc"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,9 @@ def test_values() -> None:
         b"name=x%C2%85&token=t",
         b"name=01234567890&token=t",
         b"name=x&token=t&note=a%0Db",
-        b"name=x&token=t&note=a%09b",
+        b"name=x%09y&token=t",
+        b"name=x&token=t&note=a%08b",
+        b"name=x&token=t&note=a%0Bb",
         b"name=x&token=t&secret=a%0Ab",
         b"name=x&token=" + b"t" * 201,
         b"&" * 30,

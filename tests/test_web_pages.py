@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.membership import BusyError, Fact, MembershipError
+from postmand.store.openpgp import KeyRefusedError, clean
 from postmand.store.published import wkd_hash
 from tests.web_markup import faults
-from tests.web_world import PASSWORD, MemoryMembership, World
+from tests.web_world import NOW, PASSWORD, MemoryMembership, World
 
 STAMP = "1:24:261122:signup/{}@mail.i2p::salt:{}"
 WKD = "/.well-known/openpgpkey"
@@ -521,6 +522,24 @@ class KeysTest(PagesTest):
         self.assertEqual(answer.status, 422)
         self.assertIn("&lt;b&gt;not a key&lt;/b&gt;", answer.text)
         self.assertIn("This is no public key", answer.text)
+
+    def test_long_key(self) -> None:
+        """One that is too long is refused as by who reads keys, and so on its page."""
+        member = self.world.member()
+
+        def publish(visitor: Any, key: str) -> Any:
+            try:
+                return clean(key, ["jondoe@mail.i2p"], NOW, 16_384)
+            except KeyRefusedError as error:
+                return fail(MembershipError(str(error), "key"))
+
+        self.patch(self.world.membership, "publish", publish)
+        begin = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
+        for size in (33_000, 40_000, 60_000):
+            answer = member.post("/account/key", key=f"{begin}\n" + "A" * size)
+            self.assertEqual(answer.status, 422)
+            sentence = "more than 16384 octets" if size > 34_000 else "no public key"
+            self.assertIn(sentence, answer.text)
 
     def test_refused_secret_key(self) -> None:
         """Of a secret key no page holds a copy."""

@@ -12,8 +12,8 @@ TOKEN = "token"  # noqa: S105 (a field, no secret)
 """The hidden field that every form carries (see session.Signer.token)."""
 
 _MOST_FIELDS = 20
-# Of a text in lines; of any other no control character at all may come.
-_LINES = re.compile(r"[^\x00-\x09\x0b-\x1f\x7f-\x9f]*")
+# Of a text in lines, where tabs may be; of any other no control character may come.
+_LINES = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*")
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 
 

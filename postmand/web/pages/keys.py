@@ -13,8 +13,6 @@ from postmand.web.refusals import PageError, refusal
 from postmand.web.site import Pages
 
 _PAGE = 50
-# An armored key is a third longer than the key, and has lines and a head.
-_ARMOR = 2
 _SECRET = "PRIVATE KEY"  # noqa: S105 (what stands above one)
 
 _NONE = PageError(404, "No keys here", "This node does not keep members' public keys.")
@@ -51,7 +49,8 @@ class _Keys:
     async def publish(self, ask: Ask) -> bytes:
         visitor = ask.visitor
         self._open()
-        most = self.desk.settings.max_key_bytes * _ARMOR
+        # No form is longer; what is said of a key that is too long, says who reads it.
+        most = self.desk.settings.max_form_bytes
         sent = ask.form(Field("key", most, lines=True))
         try:
             await self.desk.membership.publish(visitor, sent["key"])
