@@ -19,13 +19,14 @@ class Budget:
 
     `octets` is what may be searched, `inflated` what may be unpacked, `archived` what
     may be decoded of archives, of which only the directory is searched. `unread` counts
-    the parts that it was too small for.
+    the parts that it was too small for; `short` tells that one was not unpacked whole.
     """
 
     octets: int = _OCTETS
     inflated: int = _INFLATED
     archived: int = _ARCHIVED
     unread: int = 0
+    short: bool = False
 
     def search(self, octets: int) -> int:
         """Take octets that are to be searched; return how many are granted."""
@@ -45,6 +46,7 @@ class Budget:
         """Take octets that are to be unpacked; return how many are granted."""
         granted = min(octets, self.inflated)
         self.inflated -= granted
+        self.short = self.short or granted < octets
         return granted
 
     def inflate(self, packed: bytes, most: int) -> bytes:

@@ -64,7 +64,9 @@ class Contents:
         text = section.spelt(octets) if is_text else ""
 
         def look() -> Iterator[Finding]:
+            self.budget.short = False
             yield from files.contents(section, octets, self.scene, self.budget)
+            self.budget.unread += self.budget.short
             if is_text:
                 yield from texts.findings(section.kind, text, section.place)
                 yield from textfiles.findings(text, section.place, self.scene)
