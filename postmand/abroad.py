@@ -220,7 +220,7 @@ def entrance(
     arrivals = Arrivals(
         ArrivalSettings(
             _border(config),
-            _own_keys(config, keys),
+            own_keys(keys),
             most,
         ),
         office,
@@ -266,15 +266,14 @@ def _most_octets(config: Config) -> int:
     return (config.submission or Submission()).max_message_bytes
 
 
-def _own_keys(config: Config, keys: NodeKeys) -> tuple[bytes, ...]:
+def own_keys(keys: NodeKeys) -> tuple[bytes, ...]:
     """Return what the DNS says of our own DKIM key, and said of the one before it.
 
     Members' mail that was signed with that comes back from lists for a while.
     """
-    domain = config.node.internet_domain
     kept = [keys.get(name) for name in (DKIM, FORMER_DKIM)]
     return tuple(
-        SigningKey.from_octets(octets).record(domain)[1].encode()
+        SigningKey.from_octets(octets).published()
         for octets in kept
         if octets is not None
     )

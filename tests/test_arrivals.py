@@ -10,16 +10,18 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from postmand.abroad import own_keys
 from postmand.counts import Counts
 from postmand.inbound import Crate, IOffice
 from postmand.interfaces import Outgoing, StoreBusyError
 from postmand.internet import Reply
 from postmand.message.border import Border
-from postmand.message.dkim import Signer, new_key, public_key
+from postmand.message.dkim import Signer, SigningKey, new_key, public_key
 from postmand.message.restamp import release_block
 from postmand.postoffice import crates
 from postmand.postoffice.arrivals import Arrivals, ArrivalSettings
 from postmand.postoffice.crates import Overdue
+from postmand.store.nodekeys import DKIM
 from tests.sessions import HouseCase
 
 PEM = new_key()
@@ -390,6 +392,12 @@ class AuthorTest(Case):
         self.assertEqual(self.accept(header=own()).code, 250)
         self.office = self.open(own_keys=())
         self.assertEqual(self.accept(header=own(), vouched=False).code, 550)
+
+    def test_key_as_it_is_kept(self) -> None:
+        """The keys are read from where they are kept as the DNS has them joined."""
+        kept: Any = {DKIM: SigningKey("s1", PEM).to_octets()}
+        self.office = self.open(own_keys=own_keys(kept))
+        self.assertEqual(self.accept(header=own()).code, 250)
 
     def test_names_like_ours(self) -> None:
         """Others whose names hold ours may write."""

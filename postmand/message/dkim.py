@@ -115,6 +115,10 @@ class SigningKey:
         """Return name and value of the TXT record that publishes the public half."""
         return dns_record(self.selector, domain, public_key(self.pem))
 
+    def published(self) -> bytes:
+        """Return what that record says, its strings joined: as receivers read it."""
+        return _said(public_key(self.pem)).encode("ascii")
+
 
 @frozen
 class Signer:
@@ -230,10 +234,14 @@ def dns_record(selector: str, domain: str, public_key: bytes) -> tuple[str, str]
     The name is absolute; the value is in quoted strings of at most 255 octets, which
     receivers join (RFC 6376 3.6.2.2).
     """
-    text = f"v=DKIM1; k=rsa; p={base64.b64encode(public_key).decode()}"
+    text = _said(public_key)
     strings = [text[at : at + _STRING] for at in range(0, len(text), _STRING)]
     value = " ".join(f'"{string}"' for string in strings)
     return f"{selector}._domainkey.{domain}.", value
+
+
+def _said(public_key: bytes) -> str:
+    return f"v=DKIM1; k=rsa; p={base64.b64encode(public_key).decode()}"
 
 
 def check_selector(selector: str) -> str:
