@@ -29,8 +29,11 @@ class Gateway(Program):
 
     It is the Internet's at `address` and `port`; the mail host's at `link_port`, and it
     reaches that at `host_port`. `others` are the domain's gateways beside it,
-    `overrides` sections over QUICK.
+    `overrides` sections over QUICK. Where `on_ipv6` is set before the start, it is the
+    Internet's at ::1, too.
     """
+
+    on_ipv6 = False
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class Gateway(Program):
         """Write the configuration, what was paired kept; takes effect at a start."""
         sections: dict[str, Any] = tomllib.loads(self.config.read_text())
         places: dict[str, dict[str, object]] = {
-            "exchange": {"listen": [f"tcp:{self.port}:interface={self.address}"]},
+            "exchange": {"listen": self._exchange()},
             "exit": {"port": self.port},
             "link": {
                 "listen": [f"tcp:{self.link_port}:interface={LOCAL}"],
@@ -78,6 +81,12 @@ class Gateway(Program):
                 assert isinstance(table, Mapping)
                 sections.setdefault(section, {}).update(table)
         self.config.write_text(toml(sections))
+
+    def _exchange(self) -> list[str]:
+        places = [f"tcp:{self.port}:interface={self.address}"]
+        if self.on_ipv6:
+            places.append(rf"tcp6:{self.port}:interface=\:\:1")
+        return places
 
     def pair(self, house: House) -> Self:
         """Exchange the keys with a mail host, each end's text to the other."""

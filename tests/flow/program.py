@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -61,6 +62,10 @@ def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         pairs = ", ".join(f"{key} = {_shown(one)}" for key, one in value.items())
         return "{ " + pairs + " }"
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_shown, value)) + "]"
     return repr(value)
 
 

@@ -12,6 +12,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from postmand.rules.inbound import (
+    BAD_HELO,
+    GREYLISTED,
+    HELO_IS_OURS,
+    NO_SENDER_DOMAIN,
+    PRIVATE_NETWORK,
+    SENDER_DOMAIN_UNKNOWN,
+    SENDER_REFUSED,
+    SENDER_TAKES_NO_MAIL,
+)
+from postmand.rules.verdict import Verdict
+from postmand.servers import exchange
+from postmand.servers.blacklists import reversed_octets
+from postmand.servers.own_senders import OUR_SENDER, SENDER_IS_OURS
 from tests.conftest import need
 from tests.flow.outpost import Gateway
 from tests.flow.sink import Sink
@@ -46,6 +60,8 @@ _ZONES = {
     "silent.example": _SPF + "@ MX 10 mx\nmx A 127.0.0.41",
     "unasked.example": _SPF + "@ MX 10 mx\nmx A 127.0.0.1",
     "zen.example": _POINTS
+    + f"{reversed_octets('::ffff:7f00:2')} A 127.0.0.2\n"
+    + f"{reversed_octets('::1')} A 127.0.0.4\n"
     + "66.1.0.127 A 127.0.0.4\n67.1.0.127 A 127.255.255.254\n"
     + "70.1.0.127 A 127.0.0.1\n71.1.0.127 A 10.0.0.1",
     "light.example": _POINTS + "68.1.0.127 A 127.0.0.2\n69.1.0.127 A 127.0.0.2",
@@ -53,6 +69,8 @@ _ZONES = {
     "world.example": "* A 127.0.0.2",
     "dead.example": "* A 11.0.0.66",
     "grey.test": "@ MX 10 mx.good.example.",
+    "six-peer.example": '@ TXT "v=spf1 ip4:127.0.0.1 ip6:::1 -all"\n'
+    "@ MX 10 mx.good.example.\n",
     "strict.example": '_dmarc TXT "v=DMARC1; p=reject"\n' + _MX,
     "lenient.example": '_dmarc TXT "v=DMARC1; p=none"\n' + _MX,
     "between.example": '_dmarc TXT "v=DMARC1; p=quarantine"\n' + _MX,
@@ -91,6 +109,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         gateway={"exchange": _SETTINGS},
         host={"aliases": {"postmaster": "alice"}},
     )
+    whole.gateways[0].on_ipv6 = True
     # Who is asked about senders: it is the Internet's on 127.0.0.1.
     sink = Sink(whole.port, refused=lambda to: to.startswith("nobody@")).start()
     try:
@@ -113,8 +132,9 @@ def answer(
 
     That is: the first refusal, or the last word.
     """
+    address = "::1" if ":" in peer else gateway.address
     with smtplib.SMTP(local_hostname=helo, timeout=60, source_address=(peer, 0)) as one:
-        one.connect(gateway.address, gateway.port)
+        one.connect(address, gateway.port)
         one.ehlo(helo)
         replies = [one.mail(sender)]
         if replies[-1][0] == 250:
@@ -124,27 +144,34 @@ def answer(
     return f"{replies[-1][0]} {replies[-1][1].decode()}"
 
 
+def words(told: str | Verdict) -> str:
+    """Return the whole reply of a named refusal; of a text, that."""
+    if isinstance(told, str):
+        return told
+    return f"{told.code} {told.enhanced} {told.text}"
+
+
 # The name in EHLO (step 1).
 HELOS = [
     (HELO, "250"),
     ("mx_1.good.example", "250"),
     (f"[{PEER}]", "250"),
-    ("localhost", "550 5.7.1"),
-    ("127.0.1.1", "550 5.7.1"),
-    ("[127.0.1.2]", "550 5.7.1"),
-    ("[IPv6:::1]", "550 5.7.1"),
-    ("[mx.good.example]", "550 5.7.1"),
-    ("mx1.i2pmail.org", "550 5.7.1"),
-    ("MX1.I2Pmail.org", "550 5.7.1"),
-    ("i2pmail.org", "550 5.7.1"),
-    ("mail.i2p", "550 5.7.1"),
+    ("localhost", BAD_HELO),
+    ("127.0.1.1", BAD_HELO),
+    ("[127.0.1.2]", BAD_HELO),
+    ("[IPv6:::1]", BAD_HELO),
+    ("[mx.good.example]", BAD_HELO),
+    ("mx1.i2pmail.org", HELO_IS_OURS),
+    ("MX1.I2Pmail.org", HELO_IS_OURS),
+    ("i2pmail.org", HELO_IS_OURS),
+    ("mail.i2p", HELO_IS_OURS),
 ]
 
 
 @pytest.mark.parametrize(("helo", "told"), HELOS)
-def test_helo(gateway: Gateway, helo: str, told: str) -> None:
+def test_helo(gateway: Gateway, helo: str, told: str | Verdict) -> None:
     """A name is a host's own and full, or the client's own address."""
-    assert answer(gateway, GOOD, helo=helo).startswith(told)
+    assert answer(gateway, GOOD, helo=helo).startswith(words(told))
 
 
 # Envelope senders (steps 2, 3 and 4).
@@ -152,37 +179,77 @@ SENDERS = [
     (GOOD, "250"),
     ("", "250"),
     ("a@plain.example", "250"),
-    ("a@text.example", "550 5.1.8"),
-    ("a@nowhere.good.example", "550 5.1.8"),
-    ("a@nowhere", "550 5.1.8"),
-    ("a@null.example", "550 5.7.27"),
-    ("a@bad.bogus.example", "451 4.1.8"),
+    ("a@text.example", NO_SENDER_DOMAIN),
+    ("a@nowhere.good.example", NO_SENDER_DOMAIN),
+    ("a@nowhere", NO_SENDER_DOMAIN),
+    ("a@null.example", SENDER_TAKES_NO_MAIL),
+    ("a@bad.bogus.example", SENDER_DOMAIN_UNKNOWN),
     ("a", "55"),
-    ("a@[127.0.0.1]", "553 5.1.8"),
-    ("alice@mail.i2p", "553 5.7.1"),
+    ("a@[127.0.0.1]", exchange.NO_SENDER_DOMAIN),
+    ("alice@mail.i2p", OUR_SENDER),
+    ("alice@i2pmail.org", SENDER_IS_OURS),
+    ("Nobody@I2Pmail.org", SENDER_IS_OURS),
+    ("a@mx1.i2pmail.org", "250"),
     ("a@public.example", "250"),
     ("a@public6.example", "250"),
-    ("a@ten.example", "550 5.1.8"),
-    ("a@second.example", "550 5.1.8"),
-    ("a@six.example", "550 5.1.8"),
-    ("a@mapped.example", "550 5.1.8"),
-    ("a@nat64.example", "550 5.1.8"),
-    ("a@local.example", "550 5.1.8"),
-    ("a@shared.example", "550 5.1.8"),
-    ("a@alias.example", "550 5.1.8"),
-    ("a@number.example", "550 5.1.8"),
-    ("a@ns.example", "550 5.1.8"),
+    ("a@ten.example", PRIVATE_NETWORK),
+    ("a@second.example", PRIVATE_NETWORK),
+    ("a@six.example", PRIVATE_NETWORK),
+    ("a@mapped.example", PRIVATE_NETWORK),
+    ("a@nat64.example", PRIVATE_NETWORK),
+    ("a@local.example", PRIVATE_NETWORK),
+    ("a@shared.example", PRIVATE_NETWORK),
+    ("a@alias.example", PRIVATE_NETWORK),
+    ("a@number.example", PRIVATE_NETWORK),
+    ("a@ns.example", PRIVATE_NETWORK),
     ("known@asked.example", "250"),
-    ("nobody@asked.example", "550 5.1.8"),
+    ("nobody@asked.example", SENDER_REFUSED),
     ("nobody@silent.example", "250"),
     ("nobody@unasked.example", "250"),
 ]
 
 
 @pytest.mark.parametrize(("sender", "told"), SENDERS)
-def test_sender(gateway: Gateway, sender: str, told: str) -> None:
-    """A sender's domain takes mail on the Internet, and its server knows the sender."""
-    assert answer(gateway, sender).startswith(told)
+def test_sender(gateway: Gateway, sender: str, told: str | Verdict) -> None:
+    """A sender's domain takes mail on the Internet, and its server knows the sender.
+
+    Three steps have one code: it is their words that tell which of them refused.
+    """
+    assert answer(gateway, sender).startswith(words(told))
+
+
+def test_sender_of_ours(gateway: Gateway) -> None:
+    """In our domain on the Internet a sender is named by our own gateways alone.
+
+    By SPF: who is one goes on, as far as the greylist; nobody else reaches postmaster.
+    """
+    for peer, told in ((gateway.address, GREYLISTED), (PEER, SENDER_IS_OURS)):
+        assert answer(gateway, ALICE, peer=peer) == words(told)
+    told_postmaster = answer(gateway, ALICE, "postmaster@i2pmail.org")
+    assert told_postmaster == words(SENDER_IS_OURS)
+
+
+# A client on IPv6, which is listed: postmaster hears of it, and nobody else.
+FROM_IPV6 = [
+    ("a@six-peer.example", HELO, "127.0.0.1", ALICE, "250"),
+    ("a@six-peer.example", HELO, "::1", "postmaster@i2pmail.org", "250"),
+    ("a@six-peer.example", "[IPv6:::1]", "::1", "postmaster@i2pmail.org", "250"),
+    ("a@six-peer.example", "[IPv6:::2]", "::1", "postmaster@i2pmail.org", BAD_HELO),
+    ("a@six-peer.example", "[127.0.0.1]", "::1", "postmaster@i2pmail.org", BAD_HELO),
+    ("a@six-peer.example", HELO, "::1", ALICE, "554 5.7.1"),
+    ("a@six.example", HELO, "::1", ALICE, PRIVATE_NETWORK),
+    (ALICE, HELO, "::1", "postmaster@i2pmail.org", SENDER_IS_OURS),
+]
+
+
+@pytest.mark.parametrize(("sender", "helo", "peer", "to", "told"), FROM_IPV6)
+def test_ipv6(
+    gateway: Gateway, sender: str, helo: str, peer: str, to: str, told: str | Verdict
+) -> None:
+    """An IPv6 client goes through the same steps, and its own lists' form is asked."""
+    said = answer(gateway, sender, to, helo=helo, peer=peer)
+    assert said.startswith(words(told))
+    assert ("zen.example" in said) == (told == "554 5.7.1")
 
 
 # Who is listed, and by whom (step 5). All are by world.example and dead.example.
