@@ -372,6 +372,75 @@ class Case(SynchronousTestCase):
         return self.bot.verdicts.pop()
 
 
+class DeafTests(Case):
+    """Services that did not answer in time, for the owner of a grouped nick."""
+
+    methods = ("whois", "acc")
+
+    def setUp(self) -> None:
+        """The owner uses the nick that has to be asked for."""
+        super().setUp()
+        self.world.rename(self.owner, b"alice2")
+        self.world.settle()
+
+    def unanswered(self) -> None:
+        """Ask; what is asked stays before the services until the time is over."""
+        self.world.say(self.owner, b".show")
+        for _ in range(6):
+            self.bot.ask()
+            self.world.pump("from_bot")
+            for _ in range(4):
+                self.world.pump("to_bot")
+        self.assertTrue(self.world.pipes["to_services"])
+        self.bot.wait(31.0)
+        self.assertEqual(self.bot.verdicts.pop(), False)
+
+    def asked(self) -> int:
+        """Return how often services were asked."""
+        return sum(line[0] == b"PRIVMSG" for line in self.world.written)
+
+    def test_silent(self) -> None:
+        """They are left alone for ten minutes."""
+        self.unanswered()
+        self.world.pipes["to_services"].clear()
+        before = self.asked()
+        self.assertFalse(self.verdict(self.owner))
+        self.assertEqual(self.asked(), before)
+        self.bot.wait(600.0)
+        self.assertTrue(self.verdict(self.owner))
+
+    def test_late_answer(self) -> None:
+        """An answer that comes too late shows that they are there."""
+        self.unanswered()
+        self.world.settle()
+        self.assertTrue(self.verdict(self.owner))
+
+    def test_any_word_of_theirs(self) -> None:
+        """So does whatever they say, by whatever nick of theirs; no other's does."""
+        self.unanswered()
+        self.world.pipes["to_services"].clear()
+        for host, right in ((b"h.example", False), (SERVICES_HOST.upper(), True)):
+            source = Source(b"Global", b"g", host)
+            self.bot.happened(Noticed(source, b"$*", b"Services are back."))
+            self.assertEqual(self.verdict(self.owner), right)
+
+
+class UnknownWordTests(Case):
+    """Anope, which does not know ACC."""
+
+    anope = True
+    methods = ("acc",)
+
+    def test_not_asked_all_the_time(self) -> None:
+        """Whatever else services say, the word is left for ten minutes."""
+        source = Source(SERVICES, b"s", SERVICES_HOST)
+        for _ in range(3):
+            self.assertFalse(self.verdict(self.owner))
+            self.bot.happened(Noticed(source, BOT, b"Welcome."))
+        # The fence, and the nick.
+        self.assertEqual([line[0] for line in self.world.written], [b"PRIVMSG"] * 2)
+
+
 class TwoSpellingsTests(SynchronousTestCase):
     """A server that takes br[] and br{} for one nick; its services do not."""
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from postmand.biff.casemap import plain
-from postmand.biff.events import Event, Noticed, Numeric, Said, Up
+from postmand.biff.events import Event, Noticed, Numeric, Said, Source, Up
 from postmand.biff.oracle import Oracle, read_acc, read_status
 from postmand.biff.roll import Identity, Roll
 
@@ -85,6 +85,7 @@ class Checks:
     def __init__(self, terms: Terms, roll: Roll, random: Random) -> None:
         self._terms = terms
         self._roll = roll
+        self._services = terms.services.partition(b"@")[0]
         self._oracles = {
             "acc": Oracle(b"ACC", read_acc, random),
             "status": Oracle(b"STATUS", read_status, random),
@@ -153,13 +154,16 @@ class Checks:
         match event:
             case Numeric(code, params) if len(params) >= 2:
                 changed += self._numeric(code, params, now)
-            case Noticed(source, _, text) if (
-                self._roll.same(source.nick, self._terms.services.partition(b"@")[0])
-                and self._terms.services_host
-                and source.host.lower() == self._terms.services_host.lower()
-            ):
-                changed += self._services_said(text, now)
+            case Noticed(source, _, text) if self._is_services_host(source):
+                for oracle in self._oracles.values():
+                    oracle.heard()
+                if self._roll.same(source.nick, self._services):
+                    changed += self._services_said(text, now)
         return changed
+
+    def _is_services_host(self, source: Source) -> bool:
+        host = self._terms.services_host.lower()
+        return host != b"" and source.host.lower() == host
 
     def expired(self, now: float) -> Sequence[Check]:
         """Give up the questions whose time is over; return checks as `happened`."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 # The level that means "has shown the nick's password" (2 is an address list's match).
 _IDENTIFIED = b"3"
-# Services that did not answer a fence in time, or do not know the word, are not asked
-# for so many seconds.
+# Services that did not answer a fence in time are not asked for so many seconds, or
+# until they are heard of again; those that do not know the word, for so many at least.
 _DEAF_SECONDS = 600.0
 
 
@@ -79,6 +79,7 @@ class Oracle:
         self._doubt = True
         self._fence = b""
         self._deaf_until = float("-inf")
+        self._has_heard = self._is_unknown = False
 
     def listens(self, now: float) -> bool:
         """Whether it is worth asking."""
@@ -95,7 +96,7 @@ class Oracle:
         """
         if not self._doubt:
             return self._fence, False
-        self._doubt = False
+        self._doubt = self._has_heard = False
         name = "q" + "".join(self._random.choices(_LETTERS, k=8))
         self._fence = name.encode()
         return self._fence, True
@@ -104,7 +105,20 @@ class Oracle:
         """Something was said of `name`: the latest fence may fall by it."""
         if name == self._fence:
             self._fence = b""
+        # However late: whoever answers knows the word and is there.
+        self._deaf_until = float("-inf")
+        self._is_unknown = False
+
+    def heard(self) -> None:
+        """The services said something, to whom and of what does not matter."""
+        self._has_heard = True
+        if not self._is_unknown:
+            self._deaf_until = float("-inf")
 
     def silent(self, now: float) -> None:
-        """No answer came to a fence: the services are away, or know not the word."""
+        """No answer came to a fence: the services are away, or know not the word.
+
+        Away they are where nothing at all was heard of them since.
+        """
+        self._is_unknown = self._has_heard
         self._deaf_until = now + _DEAF_SECONDS
