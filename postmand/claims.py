@@ -7,6 +7,7 @@ is wrong is answered alike and as slowly, whatever is wrong with it.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from zope.interface import Interface, implementer
 
-from postmand.interfaces import Credential, Member, StoreBusyError
-from postmand.notice import ClaimsBusyError, IClaims
+from postmand.interfaces import StoreBusyError
+from postmand.notice import Claim, ClaimsBusyError, IClaims
 from postmand.servers.cred import Gate, LoginBusyError, Realm, WrongLoginError
 from postmand.servers.sasl import Login
 from postmand.store.tokens import Tokens
+from postmand.store.watches import Watches
 
 if TYPE_CHECKING:
     from postmand.servers.cred import Checker
@@ -33,28 +35,43 @@ class Claims:
     """See IClaims. `checker` is the one that the servers ask."""
 
     def __init__(
-        self, checker: Checker, domains: Iterable[bytes], tokens: Tokens
+        self,
+        checker: Checker,
+        domains: Iterable[bytes],
+        tokens: Tokens,
+        watches: Watches,
     ) -> None:
         realm = Realm({_IMember: lambda member: member})
         self._gate = Gate(Portal(realm, [checker]), frozenset(domains))
         self._tokens = tokens
+        self._watches = watches
 
-    def account(
-        self, address: bytes, secret: bytes, peer: str
-    ) -> Deferred[tuple[int, str] | None]:
-        """Fire with (account, its name), or None; may fail with ClaimsBusyError."""
-        return Deferred.fromCoroutine(self._account(address, secret, peer))
+    def watch(
+        self, address: bytes, secret: bytes, peer: str, tag: bytes
+    ) -> Deferred[Claim | None]:
+        """See IClaims."""
+        return Deferred.fromCoroutine(self._watch(address, secret, peer, tag))
 
-    async def _account(
-        self, address: bytes, secret: bytes, peer: str
-    ) -> tuple[int, str] | None:
+    async def _watch(
+        self, address: bytes, secret: bytes, peer: str, tag: bytes
+    ) -> Claim | None:
+        added = False
+
+        def add(connection: sqlite3.Connection, account: int) -> None:
+            nonlocal added
+            added = self._watches.roll.add(connection, tag, account)
+
         try:
             name = self._gate.account_name(address)
-            found: Credential | Member | None = await self._tokens.spend(name, secret)
-            if found is None:
-                found = await self._gate.enter(Login(address, secret), peer, _IMember)
+            spent = await self._tokens.spend(name, secret, add)
+            if spent is not None:
+                return Claim(spent.account, spent.name, added)
+            member = await self._gate.enter(Login(address, secret), peer, _IMember)
+            if member is None:
+                return None
+            added = await self._watches.add(tag, member.account)
+            return Claim(member.account, member.name, added)
         except WrongLoginError:
             return None
         except (LoginBusyError, StoreBusyError) as error:
             raise ClaimsBusyError from error
-        return None if found is None else (found.account, found.name)

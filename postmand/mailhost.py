@@ -123,7 +123,7 @@ def _biff(site: Site, settings: Biff, store: Store, checker: Checker) -> BiffSer
         _biff_endpoint(site, settings),
         _biff_password(config, settings),
         store.watches,
-        Claims(checker, config.domains, store.tokens),
+        Claims(checker, config.domains, store.tokens, store.watches),
         reactor=site.reactor,
         random=site.random,
         wall=site.clocks.wall,

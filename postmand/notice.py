@@ -106,17 +106,28 @@ class IWatches(Interface):
         """Note that the nick was told: nothing waits for it any more."""
 
 
-class IClaims(Interface):
-    """Whose account an address and a secret open."""
+@frozen
+class Claim:
+    """What an address and a secret opened; `added`: it was not watched before."""
 
-    def account(
-        address: bytes, secret: bytes, peer: str
-    ) -> Deferred[tuple[int, str] | None]:
-        """Fire with (account, its name), or None.
+    account: int
+    name: str = field(repr=False)
+    added: bool
+
+
+class IClaims(Interface):
+    """Whose account an address and a secret open, so that a nick may watch it."""
+
+    def watch(
+        address: bytes, secret: bytes, peer: str, tag: bytes
+    ) -> Deferred[Claim | None]:
+        """Let a nick watch the account that is opened; fire with None if none is.
 
         `address` is bare or in one of our domains; `secret` is the account's password
         or a one-time token, which is spent by it. None alike, and as slowly, for an
         unknown address, a wrong secret, a disabled account and a spent token. `peer`
-        is whom wrong secrets are counted against. Fails with ClaimsBusyError where too
-        many wait, or the store can not be asked now: the token is not spent then.
+        is whom wrong secrets are counted against; `tag` is the nick's (see IWatches).
+        Fails with TooManyWatchesError or NoSuchMailboxError as IWatches.add does, and
+        with ClaimsBusyError where too many wait, or the store can not be asked now. A
+        token is spent only where the nick watches then: one transaction does both.
         """

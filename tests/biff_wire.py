@@ -126,12 +126,14 @@ class Careful:
     claims: IClaims
     asked: list[tuple[bytes, bytes]] = field(factory=list)
 
-    def account(self, address: bytes, secret: bytes, peer: str) -> Deferred[Any]:
+    def watch(
+        self, address: bytes, secret: bytes, peer: str, tag: bytes
+    ) -> Deferred[Any]:
         """See IClaims."""
         assert not set(address + secret) & set(b"\0\r\n")
         assert secret
         self.asked.append((address, secret))
-        return self.claims.account(address, secret, peer)
+        return self.claims.watch(address, secret, peer, tag)
 
 
 @define
@@ -220,13 +222,14 @@ class House:
         checker = Checker(
             disk, keyring, Work(), self.clock, Accounts(), Limits(), Random(3)
         )
-        self.claims = Careful(Claims(checker, DOMAINS, tokens))
+        watches = Watches(disk, disk, Roll(NODE_KEY, 10, 5))
+        self.claims = Careful(Claims(checker, DOMAINS, tokens, watches))
         self.config = Biff(services_host=HOST.decode(), **chosen)
         self.biff = service(
             self.config,
             self.server,
             SECRET.decode(),
-            Watches(disk, disk, Roll(NODE_KEY, 10, 5)),
+            watches,
             self.claims,
             reactor=self.clock,
             random=Random(3),

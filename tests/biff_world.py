@@ -37,7 +37,7 @@ from postmand.biff.events import (
     Up,
 )
 from postmand.config import Biff
-from postmand.notice import IClaims
+from postmand.notice import Claim, IClaims
 from tests.contracts.memory_watches import MemoryWatches, Seen
 
 CHANNEL = b"#mail.i2p"
@@ -459,24 +459,31 @@ def void(_: object) -> None:
 class Claims:
     """Passwords in clear, for accounts numbered as they come; each asked takes time."""
 
-    def __init__(self, clock: Clock, secrets: dict[bytes, bytes]) -> None:
+    def __init__(
+        self, clock: Clock, secrets: dict[bytes, bytes], watches: MemoryWatches
+    ) -> None:
         self.clock = clock
         self.secrets = secrets
+        self.watches = watches
         self.seconds = 1.0
         self.asked: list[tuple[bytes, bytes, str]] = []
         self.error: Exception | None = None
 
-    def account(
-        self, address: bytes, secret: bytes, peer: str
-    ) -> Deferred[tuple[int, str] | None]:
-        """Fire with (account, name), after a while."""
+    def watch(
+        self, address: bytes, secret: bytes, peer: str, tag: bytes
+    ) -> Deferred[Claim | None]:
+        """Fire after a while."""
         self.asked.append((address, secret, peer))
         if self.error is not None:
             return fail(self.error)
-        found = None
-        if self.secrets.get(address) == secret:
-            found = list(self.secrets).index(address), address.decode()
-        return deferLater(self.clock, self.seconds, lambda: found)
+        return Deferred.fromCoroutine(self._watch(address, secret, tag))
+
+    async def _watch(self, address: bytes, secret: bytes, tag: bytes) -> Claim | None:
+        await deferLater(self.clock, self.seconds)
+        if self.secrets.get(address) != secret:
+            return None
+        account = list(self.secrets).index(address)
+        return Claim(account, address.decode(), await self.watches.add(tag, account))
 
 
 class House:
@@ -501,7 +508,7 @@ class House:
         }
         self.watches = MemoryWatches(self.accounts.get, nicks_per_account=50)
         secrets = {name.encode(): name.encode() * 2 for name in accounts}
-        self.claims = Claims(self.clock, secrets)
+        self.claims = Claims(self.clock, secrets, self.watches)
         settings = {"services_host": SERVICES_HOST.decode(), **settings}
         self.settings = Biff(filtered=not world.rich, **settings)
         self.bot = self.new_bot()

@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 from postmand.claims import Claims
 from postmand.config import Accounts, Config, Limits
 from postmand.interfaces import StoreBusyError
-from postmand.notice import ClaimsBusyError, IClaims
+from postmand.notice import Claim, ClaimsBusyError, IClaims, TooManyWatchesError
 from postmand.servers.cred import Checker
 from postmand.store.tokens import Mint
 from tests.contracts.queue_cases import NODE_KEY, RealQueueCase
@@ -65,17 +65,24 @@ class ClaimsCase(RealQueueCase):
 
     def made(self, checker: Checker) -> Claims:
         """Return claims on the store that is open."""
-        assert self.store.tokens is not None
-        return Claims(checker, Config().domains, self.store.tokens)
+        tokens, watches = self.store.tokens, self.store.watches
+        assert tokens is not None
+        assert watches is not None
+        self.tag = watches.tag(b"jack")
+        return Claims(checker, Config().domains, tokens, watches)
+
+    def asked(
+        self, address: bytes, secret: bytes, peer: str = "irc:jack"
+    ) -> Deferred[Any]:
+        """Claim for one nick."""
+        return self.claims.watch(address, secret, peer, self.tag)
 
     def claim(
         self, address: bytes, secret: bytes, peer: str = "irc:jack"
     ) -> tuple[int, str] | None:
         """Claim and wait; a refusal's delay passes by itself."""
-        found: tuple[int, str] | None = self.wait(
-            self.claims.account(address, secret, peer)
-        )
-        return found
+        found = self.wait(self.asked(address, secret, peer))
+        return None if found is None else (found.account, found.name)
 
     def wait(self, claim: Deferred[Any]) -> Any:
         """Return what fires, moving the clock on while something waits for it."""
@@ -155,16 +162,44 @@ class ClaimsTest(ClaimsCase):
     def test_two_at_once(self) -> None:
         """Two nicks that bring one token at one moment: one gets the account."""
         token = self.token()
-        racing = [self.claims.account(b"jondoe", token, f"irc:{nick}") for nick in "ab"]
+        racing = [self.asked(b"jondoe", token, f"irc:{nick}") for nick in "ab"]
         found = self.wait(gatherResults(racing))
         self.assertEqual(found.count(None), 1)
-        self.assertEqual(found.count((self.jondoe.account, "jondoe")), 1)
+        self.assertEqual(found.count(Claim(self.jondoe.account, "jondoe", True)), 1)
+
+    def test_watched_with_it(self) -> None:
+        """The nick watches what was opened; twice is once."""
+        for secret, added in ((self.token(), True), (PASSWORD, False)):
+            claim = self.wait(self.asked(b"jondoe", secret))
+            self.assertEqual(claim, Claim(self.jondoe.account, "jondoe", added))
+        claim = self.wait(self.asked(b"alice", PASSWORD))
+        self.assertEqual(claim, Claim(self.alice.account, "alice", True))
+        watches = self.store.watches
+        assert watches is not None
+        names = [one.name for one in self.get(watches.of(self.tag))]
+        self.assertEqual(names, ["alice", "jondoe"])
+
+    def test_no_room(self) -> None:
+        """Where the account is watched by all it may be, the token stays good."""
+        watches = self.store.watches
+        assert watches is not None
+        tags = [watches.tag(b"nick%d" % n) for n in range(5)]
+        for tag in tags:
+            self.get(watches.add(tag, self.jondoe.account))
+        token = self.token()
+        for secret in token, PASSWORD:
+            with self.assertRaises(TooManyWatchesError):
+                self.claim(b"jondoe", secret)
+        self.get(watches.remove(tags[0], self.jondoe.account))
+        mine = self.jondoe.account, "jondoe"
+        self.assertEqual(self.claim(b"jondoe", token), mine)
+        self.assertIsNone(self.claim(b"jondoe", token))
 
     def test_the_servers_budget(self) -> None:
         """Wrong tokens are paid for as wrong passwords are: the peer has to wait."""
         for _ in range(12):
             self.claim(b"jondoe", b"biff-wrong")
-        claim = self.claims.account(b"jondoe", b"biff-wrong", "irc:jack")
+        claim = self.asked(b"jondoe", b"biff-wrong")
         fired: list[Any] = []
         claim.addBoth(fired.append)
         while not self.argon2.calls or self.keyring.tries < 13:
@@ -178,9 +213,9 @@ class ClaimsTest(ClaimsCase):
         self.argon2.held = True
         self.claims = self.made(self.make_checker(Limits(logins_waiting=1)))
         ended = [
-            self.claims.account(b"jondoe", b"wrong%d" % n, f"irc:{n}").addErrback(
-                lambda failure: failure.trap(ClaimsBusyError)
-            )
+            self.claims.watch(
+                b"jondoe", b"wrong%d" % n, f"irc:{n}", self.tag
+            ).addErrback(lambda failure: failure.trap(ClaimsBusyError))
             for n in range(3)
         ]
         # One is worked on, one waits, and one is too many.

@@ -237,22 +237,18 @@ class Commands:
         if self._wrong.of(talk.identity.name, now) > _MOST_WRONG - 1:
             return [words.TOO_MANY_WRONG]
         peer = "irc:" + talk.identity.name.decode("latin-1")
-        claimed = await self._doors.claims.account(name, secret, peer)
-        if claimed is None:
-            self._wrong.add(talk.identity.name, self._reactor.seconds())
-            return [words.WRONG]
-        return await self._watch(talk, *claimed)
-
-    async def _watch(self, talk: Talk, account: int, name: str) -> Sequence[bytes]:
         tag = self._tag(talk)
         try:
-            added = await self._doors.watches.add(tag, account)
+            claim = await self._doors.claims.watch(name, secret, peer, tag)
         except TooManyWatchesError:
             return [words.TOO_MANY_WATCHES]
         except NoSuchMailboxError:
+            claim = None
+        if claim is None:
+            self._wrong.add(talk.identity.name, self._reactor.seconds())
             return [words.WRONG]
-        self._notices.watched(tag, account)
-        return [words.registered(self._address(name), added=added)]
+        self._notices.watched(tag, claim.account)
+        return [words.registered(self._address(claim.name), added=claim.added)]
 
     async def _cancel(self, talk: Talk, arguments: bytes) -> Sequence[bytes]:
         name = self._name(arguments.strip(b" "))

@@ -12,7 +12,6 @@ import hmac
 import os
 import sqlite3
 from collections.abc import Callable
-from functools import partial
 from struct import Struct
 
 from attrs import field, frozen
@@ -122,6 +121,14 @@ class Mint:
         return self._key.tag(b"token for", account, head)[:_HASH_BYTES]
 
 
+Use = Callable[[sqlite3.Connection, int], object]
+"""What a token is spent for, in the transaction that spends it."""
+
+
+def _nothing(_connection: sqlite3.Connection, _account: int) -> None:
+    return None
+
+
 @frozen(eq=False)
 class Tokens:
     """Spends tokens behind the writer."""
@@ -131,15 +138,19 @@ class Tokens:
     _seconds: Callable[[], float]
     mint: Mint
 
-    def spend(self, name: str, secret: bytes) -> Deferred[Credential | None]:
+    def spend(
+        self, name: str, secret: bytes, use: Use = _nothing
+    ) -> Deferred[Credential | None]:
         """Fire with the account called `name` if `secret` is a token of it, unspent.
 
         It is spent, and that is on the disk, when this fires; of two that come at once
-        one is None. Fails with StoreBusyError, and the token is as it was.
+        one is None. `use` is called with the account in the same transaction, perhaps
+        more than once; its error is this one's, and the token is as it was. So it is
+        with StoreBusyError.
         """
-        return Deferred.fromCoroutine(self._spend(name, secret))
+        return Deferred.fromCoroutine(self._spend(name, secret, use))
 
-    async def _spend(self, name: str, secret: bytes) -> Credential | None:
+    async def _spend(self, name: str, secret: bytes, use: Use) -> Credential | None:
         token = read_token(secret)
         if token is None:
             return None
@@ -148,6 +159,11 @@ class Tokens:
         credential = await self._accounts.credential(name)
         if not self.mint.is_good(token, credential, now):
             return None
-        return await self._writer.change(
-            partial(self.mint.spend, token=token, name=name, now=now)
-        )
+
+        def spent(connection: sqlite3.Connection) -> Credential | None:
+            found = self.mint.spend(connection, token, name, now)
+            if found is not None:
+                use(connection, found.account)
+            return found
+
+        return await self._writer.change(spent)
