@@ -345,6 +345,19 @@ def test_readme_tells_what_make_run_prints() -> None:
     assert commands(tour) == commands(readme)
 
 
+def test_readme_tells_what_irssi_showed() -> None:
+    """The dialogue with biff is that of the test with irssi, beside its servers."""
+    irc = ROOT / "tests" / "peers" / "irc"
+    shown = (irc / "dialogue.txt").read_text("utf-8").splitlines()
+    readme = (ROOT / "README.rst").read_text("utf-8")
+    start = readme.index("  <alice> .help")
+    told = readme[start:].partition("\n\n")[0]
+    assert [line.removeprefix("  ") for line in told.splitlines()] == shown
+    played = (irc.parent / "test_biff_client.py").read_text("utf-8")
+    (pair,) = re.findall(r'"(\w+\+\w+)"', played)
+    assert f"irssi, beside {pair.replace('+', ', ')}\n" in readme[:start]
+
+
 def test_index_lists_every_page() -> None:
     """docs/index.rst leads to every page and every decision."""
     linked = set(_LINK.findall((DOCS / "index.rst").read_text("utf-8")))
