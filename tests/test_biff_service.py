@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from postmand.biff.events import Down, Event, Up
-from postmand.biff.service import Connection, service
+from postmand.biff.service import BiffService, Connection, service
 from postmand.biff.settings import Settings
 from postmand.config import Biff
 from postmand.notice import INotice
@@ -146,13 +146,18 @@ class BiffTests(SynchronousTestCase):
         """Wire it as a node does."""
         self.clock = Clock()
         self.server = Server(self.clock)
-        self.biff = service(
+        self.biff = self.made()
+
+    def made(self, **chosen: float) -> BiffService:
+        """Return it as a node has it."""
+        return service(
             Biff(
                 login="sasl",
                 password="file:biff",
                 account="post",
                 filtered=False,
                 services_host="services.test",
+                **chosen,
             ),
             self.server,
             "pässword",
@@ -187,6 +192,14 @@ class BiffTests(SynchronousTestCase):
             "PRIVMSG NickServ@services.test :IDENTIFY post pässword\r\n".encode(),
             self.server.wires[-1].value(),
         )
+
+    def test_silence(self) -> None:
+        """How long a server may say nothing [biff] says, too."""
+        self.biff = self.made(silence_seconds=10.0)
+        self.biff.startService()
+        self.server.let_in()
+        self.clock.pump([1.0] * 13)
+        self.assertEqual(len(self.server.wires), 2)
 
     def test_stop(self) -> None:
         """A stop ends both, and leaves no timer."""

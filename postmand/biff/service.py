@@ -10,7 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.protocol import Factory
 
 from postmand.biff.bot import Bot
-from postmand.biff.client import Client
+from postmand.biff.client import Client, Pulse
 from postmand.biff.session import Session
 from postmand.biff.settings import Settings
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IStreamClientEndpoint
 
-    from postmand.biff.client import Pulse
     from postmand.biff.events import IBot
     from postmand.config import Biff
     from postmand.notice import IClaims, INotice, IWatches
@@ -128,7 +127,11 @@ def service(
     `password` is the account's with NickServ, "" without a login. `domains` are the
     mail system's, in lower case; `mail_domain` is the one that biff shows.
     """
-    connection = Connection(_settings(settings, password), endpoint, reactor, random)
+    # Half of it until the server is asked, half for its answer.
+    pulse = Pulse(settings.silence_seconds / 2, settings.silence_seconds / 2)
+    connection = Connection(
+        _settings(settings, password), endpoint, reactor, random, pulse
+    )
     bot = Bot(
         settings,
         watches,

@@ -240,6 +240,7 @@ class Biff:
     notice_seconds: float = field(default=180.0, validator=checks.between(1, 86_400))
     line_seconds: float = field(default=1.0, validator=checks.between(0.01, 60))
     check_seconds: float = field(default=30.0, validator=checks.between(0.1, 600))
+    silence_seconds: float = field(default=180.0, validator=checks.between(1, 3_600))
     # No more than `store.watches` has places for.
     accounts_per_nick: int = _size(10, 1, 32)
     nicks_per_account: int = _size(5, 1, 100)

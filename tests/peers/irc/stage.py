@@ -230,6 +230,7 @@ class Stage:
             "notice_seconds": _TICK,
             "line_seconds": 0.2,
             "check_seconds": 4.0,
+            "silence_seconds": 20.0,
             "nicks_per_account": 100,
         }
         if self.can_log_in:

@@ -48,6 +48,30 @@ def link_lost(stage: Stage) -> None:
 
 
 @_everywhere
+def link_half_open(stage: Stage) -> None:
+    """A link that swallows every line, and tells neither side, is left for a new one.
+
+    What was said into it was not told.
+    """
+    member, watcher = stage.member(), stage.watcher
+    if stage.has_services:
+        vic = stage.user("vic")
+        stage.register(vic, member)
+        mark = vic.mark()
+    watched = watcher.mark()
+    stage.relay.die()
+    stage.mail(member)
+    watcher.hear(rb"^:biff!\S+ QUIT", watched, seconds=90)
+    stage.relay.open()
+    # The next link may have begun in silence.
+    stage.relay.cut()
+    stage.await_bot(watched)
+    if stage.has_services:
+        stage.hear(vic, NEWS, mark)
+    assert stage.ask(watcher, ".help", rb"\.register")
+
+
+@_everywhere
 def nobody_is_anybody(stage: Stage) -> None:
     """Without services everybody is refused, whatever the server lets them wear."""
     if stage.has_services:
