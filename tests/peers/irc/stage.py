@@ -95,6 +95,11 @@ class Stage:
         return self.has_services and not deaf
 
     @property
+    def is_pushed(self) -> bool:
+        """Whether the server tells the bot of each login; ngIRCd does not."""
+        return self.line == "plain" and self.network.server == "inspircd"
+
+    @property
     def tick(self) -> float:
         """How many seconds a tick of the notices is."""
         return _TICK
@@ -210,8 +215,7 @@ class Stage:
 
     def undue(self) -> list[bytes]:
         """Return the nicks that were told of mail so far and should not have been."""
-        relay, pushed = self.relay, self.line == "plain"
-        return undue(relay.said, relay.heard, pushed=pushed)
+        return undue(self.relay.said, self.relay.heard, pushed=self.is_pushed)
 
     def check_notices(self) -> None:
         """See that of all notices so far every one was to somebody identified."""
