@@ -190,15 +190,21 @@ class Stage:
         """Return what the bot said to the user in private so far."""
         return user.heard(rb"^:biff!\S+ (NOTICE|PRIVMSG) [^#]", since)
 
-    def lie(self, false: User, since: int) -> None:
-        """Have somebody answer in NickServ's stead what the bot asked since then."""
+    def lie(self, false: User, since: int) -> int:
+        """Have somebody answer in NickServ's stead what the bot asked since then.
+
+        Returns how often he did.
+        """
         time.sleep(0.5)
+        lies = 0
         for _, line in self.relay.said[since:]:
             found = re.search(rb" :(ACC|STATUS) (\S+)", line)
+            lies += found is not None
             if found and found[1] == b"ACC":
                 false.say(b"NOTICE biff :%s ACC 3 " % found[2])
             elif found:
                 false.say(b"NOTICE biff :STATUS %s 3 %s" % (found[2], found[2]))
+        return lies
 
     def pass_on(self) -> None:
         """Return when the bot has heard and said what it must by now."""
@@ -212,6 +218,10 @@ class Stage:
     def await_heard(self, pattern: bytes, since: int) -> float:
         """Wait until such a line reaches the bot; return when."""
         return _await(lambda: self.relay.heard, pattern, since)
+
+    def relay_heard(self, pattern: bytes) -> bool:
+        """Tell whether such a line has reached the bot so far."""
+        return any(re.search(pattern, line) for _, line in self.relay.heard)
 
     def undue(self) -> list[bytes]:
         """Return the nicks that were told of mail so far and should not have been."""
