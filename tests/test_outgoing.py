@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from postmand.config import Limits
 from postmand.counts import Counts
+from postmand.delivery.dialogue import MOST_TOLD
 from postmand.delivery.replies import ReplyScan, remembered
 from postmand.inbound import IExit, Outward
 from postmand.internet import Reply
@@ -371,8 +372,8 @@ class AskingTest(SynchronousTestCase):
         self.outside.answer(dict.fromkeys(to, Reply(550, "5.1.1", "who? " * 60)))
         told = self.ask()
         self.assertLess(max(map(len, told.split(b"\r\n"))), 180)
-        (answer,) = ReplyScan(len(to)).feed(told)
-        self.assertEqual([one for one, _ in remembered(answer)], to)
+        (answer,) = ReplyScan(MOST_TOLD).feed(told)
+        self.assertEqual({one for one, _ in remembered(answer)}, set(to))
 
     def test_unknown(self) -> None:
         """Of what never came, or came without a name, nothing is known."""

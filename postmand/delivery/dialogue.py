@@ -36,7 +36,7 @@ _UNDERWAY = 4_194_304
 _SLOWEST = 1_024
 # A gateway tells of all recipients of a transaction in one reply, and takes so many at
 # most ([exchange] max_recipients there).
-_MOST_TOLD = 1_000
+MOST_TOLD = 1_000
 # How a connection that has worked may end without anybody's fault.
 _WORN = frozenset({"lost", "closing"})
 
@@ -62,7 +62,7 @@ class Dialogue(Client):
         *,
         lmtp: bool,
     ) -> None:
-        super().__init__(patience, reactor, _MOST_TOLD if lmtp else LINES)
+        super().__init__(patience, reactor, MOST_TOLD if lmtp else LINES)
         self.free = False
         self.refusal: Answer | None = None
         self._company = company
