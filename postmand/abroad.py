@@ -245,6 +245,7 @@ def entrance(
         reactor=site.reactor,
         counts=site.counts,
         retired=Retired(config.state).holds,
+        signs=_selector(keys),
     )
     return link.listening()
 
@@ -277,6 +278,12 @@ def own_keys(keys: NodeKeys) -> tuple[bytes, ...]:
         for octets in kept
         if octets is not None
     )
+
+
+def _selector(keys: NodeKeys) -> bytes:
+    """Return the name of the key that members' mail is signed with, or b""."""
+    octets = keys.get(DKIM)
+    return SigningKey.from_octets(octets).selector.encode() if octets else b""
 
 
 def _border(config: Config) -> Border:

@@ -13,11 +13,14 @@ from attrs import define
 from OpenSSL import SSL
 
 from postmand.admin.finding import Finding, fail, ok, warn
-from postmand.config import Config, Exchange, Link
+from postmand.admin.published import Published
+from postmand.admin.vouching import check_dkim
+from postmand.config import Config, Exchange, Exit, Link
 from postmand.config.places import read_place
 from postmand.delivery.replies import Answer, ReplyScan, extensions
 from postmand.gateway_keys import LINK_NAME
 from postmand.link import Pinned
+from postmand.message.questions import host_name
 from postmand.store import keyfile
 
 # A tunnel that was asleep takes its time.
@@ -43,11 +46,11 @@ def check_link(config: Config) -> Iterator[Finding]:
     if not (link.host_pin and link.host_key):
         yield fail("link: the mail host's keys are not known", _PAIR)
         return
-    yield from _asked(what, link, exchange, keyfile.read(path))
+    yield from _asked(what, config, link, exchange, keyfile.read(path))
 
 
 def _asked(
-    what: str, link: Link, exchange: Exchange, identity: bytes
+    what: str, config: Config, link: Link, exchange: Exchange, identity: bytes
 ) -> Iterator[Finding]:
     try:
         peer = _connected(link.host)
@@ -66,6 +69,7 @@ def _asked(
         yield fail(f"{what} is away ({why})", "look at the tunnel, and at the host")
     else:
         yield from _judged(what, exchange, said)
+        yield from _signing(config, said)
 
 
 def _judged(what: str, exchange: Exchange, said: Sequence[Answer]) -> Iterator[Finding]:
@@ -82,6 +86,19 @@ def _judged(what: str, exchange: Exchange, said: Sequence[Answer]) -> Iterator[F
             "set [exchange] max_message_bytes to the host's: what is between is "
             "refused only when all of it has come",
         )
+
+
+def _signing(config: Config, said: Sequence[Answer]) -> Iterator[Finding]:
+    """Look for the DKIM key that the mail host says it signs with."""
+    offered = extensions(said[-1]).get(b"XDKIM", b"") if said else b""
+    selector = host_name(offered)
+    if not selector:
+        return
+    try:
+        zone = Published(config.exit or Exit())
+    except ValueError:
+        return  # it is told of where the DNS is looked at
+    yield from check_dkim(config.node.internet_domain, selector, zone.records)
 
 
 def _connected(endpoint: str) -> socket.socket | None:

@@ -7,48 +7,30 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import dns.exception
-import dns.resolver
 import dns.reversename
 
 from postmand.admin.finding import Finding, fail, ok, warn
+from postmand.admin.policy_checkup import check_policy
+from postmand.admin.published import Published
+from postmand.admin.vouching import check_spf
 from postmand.config import Config, Exchange, Exit
+from postmand.delivery import mta_sts
 from postmand.dns.addresses import Networks
-from postmand.dns.wire import Server
 from postmand.gateway_keys import GatewayKeys
 from postmand.store import certificates
 
-_SECONDS = 5.0
 # Addresses of documentation (RFC 5737, RFC 3849): nobody has a way of his own there.
 _FAR = ("192.0.2.1", "2001:db8::1")
 _PUBLISH = "publish what postmanctl gateway records prints"
 
 
-class _Zone:
-    """The DNS as the gateway's resolver tells it."""
-
-    def __init__(self, exit_: Exit) -> None:
-        server = Server.read(exit_.resolver)
-        self._resolver = dns.resolver.Resolver(configure=False)
-        self._resolver.nameservers = [server.host]
-        self._resolver.port = server.port
-        self._resolver.lifetime = _SECONDS
-
-    def texts(self, name: str, kind: str) -> list[str]:
-        """Return the records; raises DNSException where nobody answers."""
-        try:
-            answer = self._resolver.resolve(name, kind, search=False)
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            return []
-        return [record.to_text().lower() for record in answer]
-
-
 def check_zone(config: Config) -> Iterator[Finding]:
-    """Tell whether MX, SPF, DMARC, TLSA and PTR are there and agree with us."""
+    """Tell whether the DNS vouches for us, and whether it agrees with our keys."""
     exchange, exit_ = config.exchange, config.exit or Exit()
     if exchange is None:
         return
     try:
-        yield from _findings(config, exchange, _Zone(exit_))
+        yield from _findings(config, exchange, Published(exit_))
     except (dns.exception.DNSException, ValueError):
         yield fail(
             f"DNS: the resolver {exit_.resolver} does not answer",
@@ -56,21 +38,27 @@ def check_zone(config: Config) -> Iterator[Finding]:
         )
 
 
-def _findings(config: Config, exchange: Exchange, zone: _Zone) -> Iterator[Finding]:
+def _findings(config: Config, exchange: Exchange, zone: Published) -> Iterator[Finding]:
     domain, name = config.node.internet_domain, exchange.host_name
+    servers = [
+        text.split()[-1].removesuffix(".").lower() for text in zone.texts(domain, "MX")
+    ]
     wanted = {
-        f"MX of {domain}": any(
-            text.split()[-1] == f"{name}." for text in zone.texts(domain, "MX")
-        ),
-        f"SPF of {domain}": _has(zone, domain, "v=spf1"),
+        f"MX of {domain}": name in servers,
         f"DMARC of {domain}": _has(zone, f"_dmarc.{domain}", "v=dmarc1"),
     }
     for what, there in wanted.items():
         yield ok(f"DNS: {what}") if there else fail(f"DNS: no {what}", _PUBLISH)
-    yield from _addresses(name, config.exit or Exit(), zone)
-    yield from _keys(config, zone.texts(f"_25._tcp.{name}", "TLSA"), name)
-    if not _has(zone, f"_mta-sts.{domain}", "v=stsv1"):
+    exit_ = config.exit or Exit()
+    yield from _addresses(name, exit_, zone)
+    yield from check_spf(domain, name, _seen_from(name, exit_, zone), zone.records)
+    tlsa = [text.lower() for text in zone.texts(f"_25._tcp.{name}", "TLSA")]
+    yield from _keys(config, tlsa, name)
+    if mta_sts.record_id(zone.texts(f"_mta-sts.{domain}", "TXT")) is None:
         yield warn(f"DNS: no MTA-STS of {domain}", _PUBLISH)
+    else:
+        where = _published(f"mta-sts.{domain}", zone)
+        yield from check_policy(domain, servers, where)
 
 
 def _keys(config: Config, tlsa: list[str], name: str) -> Iterator[Finding]:
@@ -84,10 +72,9 @@ def _keys(config: Config, tlsa: list[str], name: str) -> Iterator[Finding]:
         yield fail(f"DNS: TLSA for {name} is another key's", _PUBLISH)
 
 
-def _addresses(name: str, exit_: Exit, zone: _Zone) -> Iterator[Finding]:
+def _addresses(name: str, exit_: Exit, zone: Published) -> Iterator[Finding]:
     """Look at where mail leaves from, and at what the name says."""
-    texts = zone.texts(name, "A") + zone.texts(name, "AAAA")
-    published = [str(ip_address(text)) for text in texts]
+    published = _published(name, zone)
     if not published:
         yield fail(f"DNS: {name} has no address", _PUBLISH)
     leaving = _leaving(exit_)
@@ -96,13 +83,30 @@ def _addresses(name: str, exit_: Exit, zone: _Zone) -> Iterator[Finding]:
     outside = [one for one in leaving if Networks().public(one)]
     for address in dict.fromkeys([*published, *outside]):
         back = dns.reversename.from_address(address).to_text()
-        if f"{name}." in zone.texts(back, "PTR"):
+        if f"{name}." in map(str.lower, zone.texts(back, "PTR")):
             yield ok(f"DNS: {address} leads back to {name}")
         else:
             yield warn(
                 f"DNS: {address} does not lead back to {name}",
                 "have its provider set the PTR, or mail from it is taken for spam",
             )
+
+
+def _published(name: str, zone: Published) -> list[str]:
+    texts = zone.texts(name, "A") + zone.texts(name, "AAAA")
+    return [str(ip_address(text)) for text in texts]
+
+
+def _seen_from(name: str, exit_: Exit, zone: Published) -> list[str]:
+    """Return the addresses that others see mail come from, as far as that is known.
+
+    What a router changes on the way is taken to become what the name says.
+    """
+    published = _published(name, zone)
+    leaving = [
+        one for one in _leaving(exit_) if one in published or Networks().public(one)
+    ]
+    return leaving or published
 
 
 def _named(address: str, name: str, published: list[str]) -> Finding:
@@ -137,5 +141,7 @@ def chosen_source(far: str) -> str:
     return address
 
 
-def _has(zone: _Zone, name: str, start: str) -> bool:
-    return any(text.strip('"').startswith(start) for text in zone.texts(name, "TXT"))
+def _has(zone: Published, name: str, start: str) -> bool:
+    return any(
+        text.strip('"').lower().startswith(start) for text in zone.texts(name, "TXT")
+    )

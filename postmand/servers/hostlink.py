@@ -152,8 +152,13 @@ class HostSession(ESMTP["Address"]):
         return super().command(line)
 
     def extensions(self) -> list[bytes]:
-        """Return what else EHLO announces (RFC 3030)."""
-        return [b"CHUNKING", b"XLIVE", b"BINARYMIME"]
+        """Return what else EHLO announces (RFC 3030).
+
+        XDKIM is ours: the selector of the key that members' mail is signed with, for
+        the gateway's doctor to look for.
+        """
+        signs = [b"XDKIM " + self._house.signs] if self._house.signs else []
+        return [b"CHUNKING", b"XLIVE", b"BINARYMIME", *signs]
 
     def sender_verdict(self, sender: Address | None) -> Verdict | None:  # noqa: ARG002
         """Let any sender pass: it was judged where it came in."""
@@ -284,7 +289,7 @@ class HostLink(DialogueFactory):
     is spoken from the first octet, and who has no pin stays outside; where no gateway
     has one there is no TLS, and whoever connects is the first. `open_sealed` blocks,
     and is called by way of `in_thread`; `retired` tells of a pin that was shut out,
-    and is asked often (see Neighbours).
+    and is asked often (see Neighbours). `signs` is the selector of DKIM's key.
     """
 
     def __init__(
@@ -304,8 +309,10 @@ class HostLink(DialogueFactory):
         reactor: IReactorTime,
         counts: Counts,
         retired: Callable[[str], bool] = lambda _: False,
+        signs: bytes = b"",
     ) -> None:
         super().__init__(limits)
+        self.signs = signs
         self.host_name = host_name
         self.max_message_bytes = max_message_bytes
         self.max_crate_bytes = max_crate_bytes

@@ -102,6 +102,23 @@ def test_there_and_back(whole: Whole) -> None:
     assert not any("example.org" in line for line in got.get_all("Received", []))
 
 
+def test_doctor(whole: Whole) -> None:
+    """It finds in the DNS what vouches for the gateway, as the verifiers here do."""
+    selector = whole.dkim[0].decode().removesuffix(".")
+    for number, gateway in enumerate(whole.gateways, 1):
+        lines = gateway.ctl("doctor").splitlines()
+        good = [line.removeprefix("ok").strip() for line in lines if line[:2] == "ok"]
+        assert good, lines
+        name, own = f"mx{number}.i2pmail.org", gateway.address
+        assert {
+            f"SPF: i2pmail.org from {own}: pass",
+            f"SPF: HELO {name} from {own}: pass",
+            f"exit: mail leaves from {own}, as {name} says",
+            f"DKIM: {selector}, with which the mail host signs, is there",
+        } <= set(good), lines
+        assert not any("FAIL" in line for line in lines), lines
+
+
 def test_greylist_lets_postfix_through(whole: Whole) -> None:
     """Postfix is put off at its first try, tries again, and is taken."""
     assert whole.postfix
