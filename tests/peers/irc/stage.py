@@ -219,10 +219,6 @@ class Stage:
         """Wait until such a line reaches the bot; return when."""
         return _await(lambda: self.relay.heard, pattern, since)
 
-    def relay_heard(self, pattern: bytes) -> bool:
-        """Tell whether such a line has reached the bot so far."""
-        return any(re.search(pattern, line) for _, line in self.relay.heard)
-
     def undue(self) -> list[bytes]:
         """Return the nicks that were told of mail so far and should not have been."""
         return undue(self.relay.said, self.relay.heard, pushed=self.is_pushed)
