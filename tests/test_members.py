@@ -241,7 +241,7 @@ class LoginTest(MembersCase):
             with self.assertRaises(WrongLoginError):
                 self.login(password="wrong")
         keyring = self.keyring.tries
-        claim = self.claims.account(b"jondoe", b"wrong", "peer")
+        claim = self.claims.watch(b"jondoe", b"wrong", "peer", b"t" * 32)
         fired: list[Any] = []
         claim.addBoth(fired.append)
         while self.keyring.tries == keyring:
