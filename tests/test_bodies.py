@@ -76,6 +76,26 @@ class BodiesTests(SynchronousTestCase):
             self.bodies.write([b"x" * 70_000, b"y"])
         self.assertEqual(sizes, [70_001])
 
+    def test_a_disk_that_takes_little_at_once(self):
+        """What a call did not write the next ones do, and nothing twice."""
+        write, writev = os.write, os.writev
+        pieces = [bytes([number]) * 70_000 for number in range(40)]
+        with (
+            mock.patch.object(
+                bodies_module.os, "writev", lambda fd, some: writev(fd, [some[0][:9]])
+            ),
+            mock.patch.object(
+                bodies_module.os, "write", lambda fd, some: write(fd, some[:50_001])
+            ),
+        ):
+            name = self.bodies.write(pieces)
+        self.assertEqual((self.directory / name).read_bytes(), b"".join(pieces))
+
+    def test_many_small_pieces(self):
+        """More pieces than one call takes are written all the same."""
+        name = self.bodies.write([b"x"] * 3_000)
+        self.assertEqual((self.directory / name).stat().st_size, 3_000)
+
     def test_failing_disk_leaves_no_file(self):
         """An error in writing, or in fsync, is raised and nothing stays."""
 

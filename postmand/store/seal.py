@@ -157,6 +157,10 @@ def _pieces(chunks: Iterable[bytes], total: int) -> Iterator[bytes]:
     piece = bytearray()
     for chunk in chunks:
         view = memoryview(chunk)
+        while not piece and len(view) >= PIECE:  # most of a long body: one copy
+            total -= PIECE
+            yield view[:PIECE].tobytes()
+            view = view[PIECE:]
         while len(view) > 0:
             taken = view[: PIECE - len(piece)]
             piece += taken
