@@ -22,6 +22,7 @@ from postmand.biff.bot import Bot
 from postmand.biff.casemap import CaseMapping, fold
 from postmand.biff.events import (
     Account,
+    Answered,
     Down,
     Event,
     ILine,
@@ -114,7 +115,7 @@ class World:
         self.services_up = True
         # The numeric with which a NOTICE is refused; 0: it is passed on.
         self.refuses = 0
-        self.is_up = False
+        self.is_up = self._is_asked = False
         self.nick = BOT
         self.tell: Callable[[Event], None] = lambda _: None
         self.queued: Callable[[str], None] = lambda _: None
@@ -131,6 +132,8 @@ class World:
         # What the server counts against a flood: so much, at that time.
         self.flood = 0.0
         self.flood_since = 0.0
+        # Seconds since then in which the server was too busy to forgive anything.
+        self.asleep = 0.0
         self.flood_most = 0.0
         self.clock = Clock()
         self.remember()
@@ -176,7 +179,7 @@ class World:
 
     def up(self) -> None:
         """The bot's session is complete."""
-        self.is_up = True
+        self.is_up, self._is_asked = True, False
         self.tell(
             Up(
                 BOT,
@@ -210,6 +213,25 @@ class World:
         """Return how much text a line has room for."""
         return 400
 
+    def ping(self) -> bool:
+        """Take the bot's PING, if none is on its way."""
+        if not self.is_up or self._is_asked:
+            return False
+        self._is_asked = True
+        self._put("from_bot", (b"PING",))
+        return True
+
+    def stall(self, seconds: float, wait: Callable[[float], None]) -> None:
+        """Let the server be busy for so long; then it does all that has come.
+
+        It forgives a line when it comes to.
+        """
+        move, self.queued = self.queued, lambda _: None
+        wait(seconds)
+        self.queued = move
+        self.asleep += max(0.0, seconds - 1.0)
+        self.settle()
+
     def pump(self, pipe: str) -> None:
         """Let the next thing in this pipe arrive."""
         if not self.pipes[pipe]:
@@ -236,6 +258,8 @@ class World:
 
     def _to_bot(self, line: Line) -> None:
         self.seen = line.moment
+        if isinstance(line.event, Answered):
+            self._is_asked = False
         self.tell(line.event)
 
     # What people do.
@@ -388,7 +412,9 @@ class World:
     def _count(self, command: bytes) -> None:
         """Count as InspIRCd does: a second a line, two for WHOIS, one forgiven each."""
         now = self.clock.seconds()
-        self.flood = max(0.0, self.flood - (now - self.flood_since))
+        forgiven = now - self.flood_since - self.asleep
+        self.asleep = 0.0
+        self.flood = max(0.0, self.flood - max(0.0, forgiven))
         self.flood += {b"WHOIS": 2.0, b"WHO": 2.0}.get(command, 1.0)
         self.flood_since = now
         self.flood_most = max(self.flood_most, self.flood)
@@ -396,6 +422,8 @@ class World:
     def _from_bot(self, line: tuple[bytes, ...]) -> None:
         self._count(line[0])
         match line:
+            case (b"PING",):
+                self._emit(Answered())
             case (b"NAMES", channel):
                 names = [one.nick for one in self.people if one.present]
                 text = b" ".join([BOT, *(b"@" + one for one in names)])

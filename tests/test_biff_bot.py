@@ -197,7 +197,7 @@ class CommandTests(Case):
         told = [one[-1] for one in self.world.written if one[0] == b"NOTICE"]
         self.assertEqual(told, [words.NOT_HERE] * 12)
         self.assertEqual(
-            self.house.ask(self.owner, b".show", 4.0), [words.NOTHING_WATCHED]
+            self.house.ask(self.owner, b".show", 8.0), [words.NOTHING_WATCHED]
         )
 
     def test_a_place_or_two_each(self) -> None:
@@ -253,7 +253,7 @@ class CommandTests(Case):
             self.world.say(person, b".help", CHANNEL)
         self.house.wait(300.0)
         told = [one for one in self.world.heard if one.nick.startswith(b"p")]
-        self.assertEqual(len(told), 34)  # two at once, and those who may wait
+        self.assertEqual(len(told), 32)  # two at once, and those who may wait
 
     def test_storm_of_renames(self) -> None:
         """Answers that are nobody's any more cost no turn and no deep stack."""
@@ -487,8 +487,17 @@ class PaceTests(SynchronousTestCase):
         """A pace on a clock."""
         self.house = House(World({}))
         self.clock = self.house.clock
-        self.pace = Pace(self.clock, 1.0, burst=3)
+        self.asked: list[float] = []
+        self.round_trip: float | None = 0.5
+        self.pace = Pace(self.clock, 1 / 1.1, self.ping, burst=3)
         self.turns: list[tuple[float, str]] = []
+
+    def ping(self) -> bool:
+        """Ask a server that answers after `round_trip` seconds, or never."""
+        self.asked.append(self.clock.seconds())
+        if self.round_trip is not None:
+            self.clock.callLater(self.round_trip, self.pace.answered)
+        return True
 
     def take(self, name: str, lines: int = 1, *, reply: bool = False) -> None:
         """Queue for a turn; write down when it comes."""
@@ -501,14 +510,18 @@ class PaceTests(SynchronousTestCase):
         turn.addErrback(lambda failure: failure.trap(LinkLostError))
 
     def test_burst_and_rate(self) -> None:
-        """Three at once, then one a second; who takes two is paid for after it."""
+        """Three at once, then one a second; who takes two is paid for after it.
+
+        A PING is a line too.
+        """
         for number in range(4):
             self.take(str(number))
         self.take("two", 2)
         self.take("last")
         self.house.wait(10.0)
         times = [at for at, _ in self.turns]
-        self.assertEqual(times, [0.0, 0.0, 0.0, 1.0, 2.0, 4.0])
+        self.assertEqual(times, [0.0, 0.0, 0.0, 1.0, 3.0, 5.0])
+        self.assertEqual(self.asked, [1.0])
 
     def test_replies_first_but_not_only(self) -> None:
         """Of four turns one is left to who is not in a hurry."""
@@ -518,7 +531,7 @@ class PaceTests(SynchronousTestCase):
         for _ in range(6):
             self.take("notice")
             self.take("reply", reply=True)
-        self.house.wait(8.0)
+        self.house.wait(10.0)
         names = [name[0] for _, name in self.turns]
         self.assertEqual(names, list("rrrnrrrn"))
 
@@ -538,6 +551,31 @@ class PaceTests(SynchronousTestCase):
         self.house.wait(10.0)
         self.assertEqual(len(self.turns), 3)
 
+    def test_lost_at_full_pace(self) -> None:
+        """A server that ends the link while much is written gets less on the next."""
+        counts = []
+        for _ in range(3):
+            self.turns.clear()
+            for number in range(60):
+                self.take(str(number))
+            self.house.wait(40.0)
+            counts.append(len(self.turns))
+            self.pace.clear()
+        self.assertLess(counts[1], 0.8 * counts[0])
+        self.assertLess(counts[2], 0.8 * counts[1])
+        # A link that is lost in quiet times tells nothing, and work makes up for it.
+        for _ in range(5):
+            self.house.wait(100.0)
+            self.pace.clear()
+        for number in range(2_000):
+            self.take(str(number))
+        self.house.wait(8_000.0, step=1.0)
+        self.turns.clear()
+        for number in range(60):
+            self.take(str(number))
+        self.house.wait(40.0)
+        self.assertGreater(len(self.turns), 0.8 * counts[0])
+
     def test_cancelled(self) -> None:
         """Who does not wait any more uses nothing up."""
         for _ in range(3):
@@ -548,6 +586,43 @@ class PaceTests(SynchronousTestCase):
         turn.cancel()
         self.house.wait(1.0)
         self.assertEqual(self.turns[-1], (1.0, "next"))
+
+    def test_unanswered(self) -> None:
+        """With nothing heard of the other end five lines are under way, no more."""
+        self.round_trip = None
+        for number in range(20):
+            self.take(str(number))
+        self.house.wait(100.0)
+        self.assertEqual(len(self.turns), 5)
+        self.assertEqual(len(self.asked), 1)
+        # They may all have come at once, and just now: so first a long pause.
+        self.pace.answered()
+        self.house.wait(2.75)
+        self.assertEqual(len(self.turns), 5)
+        self.house.wait(20.0)
+        self.assertEqual(len(self.turns), 8)
+
+    def test_far_away(self) -> None:
+        """Over a slow tunnel there is a limit on what is under way, and no more."""
+        self.round_trip = 4.0
+        for number in range(60):
+            self.take(str(number))
+        self.house.wait(100.0)
+        self.assertEqual(len(self.turns), 60)
+
+    def test_somebody_elses_question(self) -> None:
+        """A PONG for an older PING says nothing of what was written since."""
+        ping, self.pace._ping = self.pace._ping, lambda: False
+        for number in range(6):
+            self.take(str(number))
+        self.house.wait(30.0)
+        self.assertEqual((len(self.turns), self.asked), (5, []))
+        self.pace._ping = ping
+        self.pace.answered()
+        self.house.wait(0.25)
+        self.assertEqual(len(self.asked), 1)
+        self.house.wait(30.0)
+        self.assertEqual(len(self.turns), 6)
 
 
 def test_budget_is_bounded() -> None:

@@ -39,6 +39,10 @@ class Listener:
         if self.fault is not None:
             raise self.fault
 
+    def answered(self) -> None:
+        """See `client.Listener`."""
+        self.told.append("answered")
+
     def lost(self) -> None:
         """See `client.Listener`."""
         self.told.append("lost")
@@ -279,10 +283,23 @@ class PulseOfTheLink(WireTests):
             self.hear(b":irc.test PONG irc.test :biff\r\n")
         self.assertFalse(self.transport.disconnected)
 
+    def test_asked_lately(self) -> None:
+        """Who has answered a question of the bot's is not asked again at once."""
+        self.clock.advance(60)
+        self.assertTrue(self.client.probe())
+        self.assertFalse(self.client.probe())
+        self.hear(b":irc.test PONG irc.test :biff\r\n")
+        self.assertEqual(self.said(), b"PING biff\r\n")
+        self.clock.advance(30)
+        self.assertEqual(self.said(), b"")
+        self.clock.advance(90)
+        self.assertEqual(self.said(), b"PING biff\r\n")
+
     def test_rewritten(self) -> None:
         """A tunnel may put its own words into a PONG."""
         self.clock.advance(90)
-        self.hear(b"PONG 127.0.0.1\r\n")
+        self.hear(b"PONG 127.0.0.1\r\n", b"PONG biff\r\n")
+        self.assertEqual(self.listener.told, ["connected", "answered"])
         self.clock.advance(60)
         self.assertFalse(self.transport.disconnecting)
 

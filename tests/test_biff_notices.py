@@ -398,8 +398,8 @@ class FloodTests(SynchronousTestCase):
 class StallTests(Case):
     """A tunnel that stands still for a while."""
 
-    def test_not_taken_for_a_flood(self) -> None:
-        """What comes out of it at once is still below the server's limit."""
+    def crowd(self) -> None:
+        """Forty more have mail."""
         for number in range(40):
             nick = b"n%d" % number
             self.world.groups[nick] = nick
@@ -408,12 +408,24 @@ class StallTests(Case):
             self.world.join(self.world.person(nick, nick, logged_in=True))
         self.house.bot.arrived(range(42))
         self.tick()
+
+    def test_not_taken_for_a_flood(self) -> None:
+        """What comes out of it at once is still below the server's limit."""
+        self.crowd()
         self.house.wait(10.0)
-        move = self.world.queued
-        self.world.queued = lambda _: None
-        self.house.wait(25.0)
-        self.world.queued = move
-        self.world.settle()
+        self.world.stall(25.0, self.house.wait)
         self.house.wait(300.0)
+        self.assertLess(self.world.flood_most, 10.0)
+        self.assertEqual(len({one.nick for one in self.world.heard}), 41)
+
+    def test_a_busy_server(self) -> None:
+        """... also when that happens all the time, and one is forgiven each time."""
+        self.crowd()
+        for asleep, awake, times in ((1.0, 1.0, 90), (9.0, 20.0, 20), (30.0, 60.0, 9)):
+            for _ in range(times):
+                self.world.stall(asleep, self.house.wait)
+                self.house.wait(awake)
+            self.house.bot.arrived(range(42))
+        self.house.wait(600.0)
         self.assertLess(self.world.flood_most, 10.0)
         self.assertEqual(len({one.nick for one in self.world.heard}), 41)

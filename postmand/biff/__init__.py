@@ -27,6 +27,7 @@ asking        asks the checks' questions and waits for their verdicts
 
 The bot:
 
+credit        how many lines the server takes now; pure
 pace          when the next line may be written
 budget        how much a nick may ask
 waiting       who waits for an answer, a place or two each

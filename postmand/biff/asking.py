@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from postmand.biff.events import Down, Event, Joined, Said, Up
+from postmand.biff.events import Answered, Down, Event, Joined, Said, Up
 from postmand.biff.identity import Check, Checks, Terms
 from postmand.biff.pace import LinkLostError, Pace
 from postmand.biff.roll import WHOX_TOKEN, Identity, Roll
@@ -26,6 +26,8 @@ log = Logger()
 
 # What servers take a WHO for.
 _WHO_LINES = 3
+# What was written to open the session, and may still count, goes with the first NAMES.
+_OPENING_LINES = 3
 
 
 class Asking:
@@ -53,12 +55,15 @@ class Asking:
     def happened(self, event: Event) -> None:
         """Take the next event: first of all who learn of it, before it is acted on."""
         self._roll.happened(event)
-        if isinstance(event, Down):
-            self._pace.clear()
+        match event:
+            case Answered():
+                self._pace.answered()
+            case Down():
+                self._pace.clear()
         self._wake(self._checks.happened(event, self._reactor.seconds()))
         if isinstance(event, Up):
-            for channel in event.channels:
-                self._who_is_there(channel)
+            for number, channel in enumerate(event.channels):
+                self._who_is_there(channel, 0 if number else _OPENING_LINES)
         elif isinstance(event, Joined) and self._roll.is_own(event.nick):
             self._who_is_there(event.channel)
 
@@ -122,13 +127,14 @@ class Asking:
                 self._waiting[check] = []
                 _release(waiting)
 
-    def _who_is_there(self, channel: bytes) -> None:
+    def _who_is_there(self, channel: bytes, besides: int = 0) -> None:
         if self._roll.is_channel(channel):
-            Deferred.fromCoroutine(self._ask_channel(channel)).addErrback(_unasked)
+            asked = Deferred.fromCoroutine(self._ask_channel(channel, 1 + besides))
+            asked.addErrback(_unasked)
 
-    async def _ask_channel(self, channel: bytes) -> None:
+    async def _ask_channel(self, channel: bytes, cost: int) -> None:
         # RFC 2812 3.2.5; what was joined, left and renamed meanwhile comes in order.
-        await self._pace.turn(reply=True)
+        await self._pace.turn(cost, reply=True)
         self._line.send(b"NAMES", channel)
         if self._roll.knows_accounts:
             await self._pace.turn(_WHO_LINES, reply=True)

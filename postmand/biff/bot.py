@@ -65,7 +65,7 @@ class Bot:
         )
         channels = [channel.encode() for channel in settings.channels]
         roll = Roll(channels, settings.users, filtered=settings.filtered)
-        pace = Pace(reactor, settings.line_seconds)
+        pace = Pace(reactor, settings.line_seconds, line.ping)
         self._asking = Asking(terms, roll, pace, line, reactor=reactor, random=random)
         self._notices = Notices(
             watches,

@@ -42,13 +42,20 @@ class Listener(Protocol):
     def heard(self, line: Line) -> None:
         """Take the next line; PING and PONG are not among them."""
 
+    def answered(self) -> None:
+        """Note that the server has answered a PING."""
+
     def lost(self) -> None:
         """Note that the connection is gone."""
 
 
 @frozen
 class Pulse:
-    """Every `ping_seconds` the server is asked; it answers in time, or is gone."""
+    """Every `ping_seconds` the server is asked; it answers in time, or is gone.
+
+    A server that answered lately, whoever asked, is not asked again: a PING is a line
+    too, and servers count lines.
+    """
 
     ping_seconds: float = 90.0
     pong_seconds: float = 90.0
@@ -72,6 +79,7 @@ class Client(IRCClient):
         self._is_skipping = False
         self._is_over = False
         self._unanswered: Any = None
+        self._answered_at = float("-inf")
 
     # Twisted's hooks -------------------------------------------------------------
 
@@ -107,7 +115,9 @@ class Client(IRCClient):
             self._answer(parsed)
         elif parsed.command == b"PONG":
             # One PING is out at a time, and a tunnel may rewrite its word.
-            self._quiet()
+            if self._quiet():
+                self._answered_at = self._reactor.seconds()
+                self._safely(self._listener.answered)
         else:
             self._safely(self._listener.heard, parsed)
 
@@ -156,6 +166,15 @@ class Client(IRCClient):
         self._is_over = True
         self.transport.abortConnection()
 
+    def probe(self) -> bool:
+        """Write a PING, unless one is not answered yet; tell whether it did."""
+        if self._unanswered is not None or self._is_over:
+            return False
+        self.say(b"PING", b"biff")
+        seconds = self._pulse.pong_seconds
+        self._unanswered = self._reactor.callLater(seconds, self._silence)
+        return True
+
     # The producer: reading goes on as long as the other end reads ------------------
 
     def pauseProducing(self) -> None:
@@ -172,16 +191,14 @@ class Client(IRCClient):
     # The link's pulse --------------------------------------------------------------
 
     def _createHeartbeat(self) -> LoopingCall:
-        beat = LoopingCall(self._sendHeartbeat)
+        beat = LoopingCall(self._beat)
         beat.clock = self._reactor
         return beat
 
-    def _sendHeartbeat(self) -> None:
-        if self._unanswered is not None or self._is_over:
-            return
-        self.say(b"PING", b"biff")
-        seconds = self._pulse.pong_seconds
-        self._unanswered = self._reactor.callLater(seconds, self._silence)
+    def _beat(self) -> None:
+        since = self._reactor.seconds() - self._answered_at
+        if since > self._pulse.ping_seconds / 2:
+            self.probe()
 
     def _answer(self, ping: Line) -> None:
         if ping.params:
@@ -191,10 +208,12 @@ class Client(IRCClient):
                 # Longer than a line may be: it can not be answered as it is.
                 self.say(b"PONG", lines.cut(ping.params[-1], 400))
 
-    def _quiet(self) -> None:
+    def _quiet(self) -> bool:
+        """Await no answer any more; tell whether one was awaited."""
         waiting, self._unanswered = self._unanswered, None
         if waiting is not None and waiting.active():
             waiting.cancel()
+        return waiting is not None
 
     def _silence(self) -> None:
         self._unanswered = None

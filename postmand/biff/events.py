@@ -131,6 +131,11 @@ class Numeric:
     params: tuple[bytes, ...] = field(repr=False)
 
 
+@frozen
+class Answered:
+    """The server has answered a PING: it has taken every line before that."""
+
+
 Event = (
     Up
     | Down
@@ -143,6 +148,7 @@ Event = (
     | Said
     | Noticed
     | Numeric
+    | Answered
 )
 
 
@@ -170,6 +176,13 @@ class ILine(Interface):
         stays within 512 octets (`room` tells where). Another line that is too long is
         not written. Raises `lines.LineError` (a ValueError) for a CR, LF or NUL
         anywhere, and for a space or an empty word before the last parameter.
+        """
+
+    def ping() -> bool:
+        """Ask the server for a sign of life; `Answered` follows, or the link is lost.
+
+        Does nothing unless up, nor while an answer is still awaited; tells whether it
+        did.
         """
 
     def room(command: bytes, target: bytes) -> int:

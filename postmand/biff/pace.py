@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from postmand.biff.credit import Credit
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 # After so many replies in a row one who is not in a hurry has a turn.
@@ -28,18 +32,23 @@ class LinkLostError(Exception):
 class Pace:
     """Turns of one line and more, given in order, those of replies first.
 
-    On average a line in `line_seconds`, and no more than `burst` of them at once
-    after a silence (a turn of several lines may go beyond and is paid for after it).
+    On average somewhat less than a line in `line_seconds`, and no more than `burst` of
+    them at once after a silence (a turn of several lines may go beyond and is paid for
+    after it).
+    `ping` asks the server for a PONG, unless one is still awaited, and tells whether
+    it did.
     """
 
     def __init__(
-        self, reactor: IReactorTime, line_seconds: float, burst: int = 2
+        self,
+        reactor: IReactorTime,
+        line_seconds: float,
+        ping: Callable[[], bool],
+        burst: int = 2,
     ) -> None:
         self._reactor = reactor
-        self._line_seconds = line_seconds
-        self._burst = burst
-        self._left = float(burst)
-        self._since = reactor.seconds()
+        self._ping = ping
+        self._credit = Credit(line_seconds, burst, reactor.seconds())
         self._replies: deque[tuple[int, Deferred[None]]] = deque()
         self._others: deque[tuple[int, Deferred[None]]] = deque()
         self._in_a_row = 0
@@ -60,7 +69,12 @@ class Pace:
 
     def give_back(self, lines: int) -> None:
         """So many lines of a turn were not needed."""
-        self._left += lines
+        self._credit.give_back(lines)
+        self._give()
+
+    def answered(self) -> None:
+        """A PONG has come, of whoever's PING: one is out at a time."""
+        self._credit.answered(self._reactor.seconds())
         self._give()
 
     def clear(self) -> None:
@@ -68,6 +82,7 @@ class Pace:
         waiting = [one for _, one in (*self._replies, *self._others)]
         self._replies.clear()
         self._others.clear()
+        self._credit.lost(self._reactor.seconds())
         self._sleep()
         for one in waiting:
             one.errback(LinkLostError())
@@ -84,12 +99,16 @@ class Pace:
             # From within a turn: many who give theirs back are no deep stack.
             return
         self._is_giving = True
-        while (self._replies or self._others) and self._filled() >= 1.0 - _TINY:
+        while (self._replies or self._others) and self._may_write():
             lines, waiting = self._next().popleft()
-            self._left -= lines
+            self._credit.spend(lines, self._reactor.seconds())
             waiting.callback(None)
         self._is_giving = False
         self._sleep()
+
+    def _may_write(self) -> bool:
+        left = self._credit.left(self._reactor.seconds())
+        return left >= 1.0 - _TINY and not self._credit.is_full
 
     def _next(self) -> deque[tuple[int, Deferred[None]]]:
         if self._replies and (self._in_a_row < _IN_A_ROW or not self._others):
@@ -98,19 +117,24 @@ class Pace:
         self._in_a_row = 0
         return self._others
 
-    def _filled(self) -> float:
-        now = self._reactor.seconds()
-        gained = max(0.0, now - self._since) / self._line_seconds
-        self._left = min(float(self._burst), self._left + gained)
-        self._since = now
-        return self._left
-
     def _sleep(self) -> None:
-        """Wake when the next turn is due; with nobody waiting not at all."""
+        """Wake when there is something to do: a turn is due, or a question."""
         if self._call is not None:
             if self._call.active():
                 self._call.cancel()
             self._call = None
-        if self._replies or self._others:
-            pause = (1.0 - self._filled()) * self._line_seconds
-            self._call = self._reactor.callLater(max(0.0, pause), self._give)
+        now = self._reactor.seconds()
+        pause: float | None = None
+        if self._credit.wants_answer(now):
+            # Behind what was given just now, which is not written yet.
+            pause = 0.0
+        elif self._replies or self._others:
+            pause = self._credit.pause(now)
+        if pause is not None:
+            self._call = self._reactor.callLater(pause, self._wake)
+
+    def _wake(self) -> None:
+        now = self._reactor.seconds()
+        if self._credit.wants_answer(now):
+            self._credit.asked(now, is_new=self._ping())
+        self._give()

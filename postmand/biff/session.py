@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from postmand.biff import hearing, lines, phases
 from postmand.biff.backoff import Backoff
-from postmand.biff.events import Down, ILine
+from postmand.biff.events import Answered, Down, ILine
 from postmand.biff.lines import Line
 from postmand.biff.nickserv import Identification, Recovery, Services
 from postmand.biff.phases import Phase, Steps
@@ -102,6 +102,11 @@ class Session:
             self._tell(standing.up())
         self._steps.heard(line)
 
+    def answered(self) -> None:
+        """Tell the bot (`client.Listener`)."""
+        if self.is_up:
+            self._tell(Answered())
+
     def lost(self) -> None:
         """End (`client.Listener`)."""
         self._client = None
@@ -124,6 +129,10 @@ class Session:
     def room(self, command: bytes, target: bytes) -> int:
         """How many octets of text there is room for (`ILine`)."""
         return max(lines.room(self.nick, command, target), 0)
+
+    def ping(self) -> bool:
+        """Ask the server for a PONG (`ILine`)."""
+        return self.is_up and self._client is not None and self._client.probe()
 
     # What phases do and ask ------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Crowd:
         self.stage.start_bot()
         try:
             self.stage.mail(*_MEMBERS)
-            until = time.monotonic() + 60 + 4 * len(_NAMES)
+            until = time.monotonic() + 60 + 6 * len(_NAMES)
             for owner in self.owners:
                 owner.hear(NEWS, seconds=max(1.0, until - time.monotonic()))
             time.sleep(2 * _TICK)
