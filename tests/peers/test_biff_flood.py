@@ -1,7 +1,7 @@
 """Mail for a crowd in one tick, on networks that throw out whoever floods.
 
-`NICKS` in the environment is how large the crowd is: 40 by default; 500 takes the better
-part of an hour.
+`NICKS` in the environment is how large the crowd is: 40 by default; 500 takes the
+better part of an hour.
 """
 
 from __future__ import annotations
