@@ -69,7 +69,7 @@ class Claims:
             member = await self._gate.enter(Login(address, secret), peer, _IMember)
             if member is None:
                 return None
-            added = await self._watches.add(tag, member.account)
+            added = await self._watches.add(tag, member.account, member.version)
             return Claim(member.account, member.name, added)
         except WrongLoginError:
             return None

@@ -15,10 +15,11 @@ from zope.interface.verify import verifyObject
 
 from postmand.claims import Claims
 from postmand.config import Accounts, Config, Limits
-from postmand.interfaces import StoreBusyError
+from postmand.interfaces import NoSuchMailboxError, StoreBusyError
 from postmand.notice import Claim, ClaimsBusyError, IClaims, TooManyWatchesError
 from postmand.servers.cred import Checker
 from postmand.store.tokens import Mint
+from postmand.store.watches import Watches
 from tests.contracts.queue_cases import NODE_KEY, RealQueueCase
 from tests.contracts.stores import PATIENCE
 from tests.sessions import Work
@@ -178,6 +179,21 @@ class ClaimsTest(ClaimsCase):
         assert watches is not None
         names = [one.name for one in self.get(watches.of(self.tag))]
         self.assertEqual(names, ["alice", "jondoe"])
+
+    def test_a_new_password_meanwhile(self) -> None:
+        """What was shown before it opens nothing when the watch is written after it."""
+        watches = self.store.watches
+        assert watches is not None
+        add = type(watches).add
+
+        def late(one: Watches, *arguments: Any) -> Any:
+            self.operator().set_password("jondoe", b"another one")
+            return add(one, *arguments)
+
+        self.patch(type(watches), "add", late)
+        with self.assertRaises(NoSuchMailboxError):
+            self.claim(b"jondoe", PASSWORD)
+        self.assertEqual(self.get(watches.of(self.tag)), [])
 
     def test_no_room(self) -> None:
         """Where the account is watched by all it may be, the token stays good."""

@@ -72,7 +72,7 @@ _COUNT = prepare(
     "account",
 )
 _OPEN = prepare(
-    select(accounts.c.id).where(
+    select(accounts.c.version).where(
         accounts.c.id == bindparam("account"),
         accounts.c.disabled == bindparam("zero"),
     ),
@@ -150,9 +150,16 @@ class Roll:
         rows = [self._opened(*columns) for columns in found]
         return sorted((row.waiting, row.day) for row in rows)
 
-    def add(self, connection: sqlite3.Connection, tag: bytes, account: int) -> bool:
-        """Let a nick watch an account (see IWatches)."""
-        if connection.execute(_OPEN, (account, 0)).fetchone() is None:
+    def add(
+        self,
+        connection: sqlite3.Connection,
+        tag: bytes,
+        account: int,
+        version: int | None = None,
+    ) -> bool:
+        """Let a nick watch an account (see IWatches), if it still has this version."""
+        found = connection.execute(_OPEN, (account, 0)).fetchone()
+        if found is None or version not in (None, *found):
             raise NoSuchMailboxError(str(account))
         found = connection.execute(_READ, self._places(tag)).fetchall()
         for row in [one for one in found if one[1] == account]:
@@ -247,9 +254,15 @@ class Watches:
         """Fire with (nick's tag, account, waiting) of every row."""
         return self._readers.call(self.roll.all)
 
-    def add(self, tag: bytes, account: int) -> Deferred[bool]:
-        """Let a nick watch an account; fire with False if it did already."""
-        return self._writer.change(partial(self.roll.add, tag=tag, account=account))
+    def add(
+        self, tag: bytes, account: int, version: int | None = None
+    ) -> Deferred[bool]:
+        """Let a nick watch an account; fire with False if it did already.
+
+        With `version` only as long as no new password was set since then.
+        """
+        add = partial(self.roll.add, tag=tag, account=account, version=version)
+        return self._writer.change(add)
 
     def remove(self, tag: bytes, account: int) -> Deferred[bool]:
         """End it; fire with False if there was none."""
