@@ -258,6 +258,7 @@ class CommandTests(Case):
     def test_storm_of_renames(self) -> None:
         """Answers that are nobody's any more cost no turn and no deep stack."""
         commands = self.house.bot._commands
+        self.world.history = False
         people = [self.world.person(b"p%d" % one, b"p") for one in range(1_200)]
         for person in people:
             self.world.join(person)
