@@ -3,7 +3,8 @@
 One login of ten is cold: its password is not remembered, and Argon2id has to be paid.
 The others are of fifty accounts that handed in a message just before. The peers check
 passwords against one in their configuration, which costs them nothing; but for one that
-pays the same Argon2id for the same tenth.
+pays the same Argon2id for the same tenth. Short messages are also handed in with no
+login cold: what is between the two is Argon2id.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ class Style:
     per_session: int = 1
     pipelining: bool = False
     attachment: bool = False
+    cold_every: int = _COLD_EVERY
 
 
 SINGLE = Style("one message per connection")
 SERIES = Style("20 messages per connection, PIPELINING", 20, pipelining=True)
 ATTACHED = Style("one message with an attachment per connection", attachment=True)
+
+WARM = Style("one message per connection, no login cold", cold_every=0)
 
 
 @frozen
@@ -54,6 +58,8 @@ class Extent:
         for size in self.sizes:
             for connections in self.connections:
                 yield SINGLE, size, connections
+        for connections in self.connections:
+            yield WARM, min(self.sizes), connections
         for size in self.sizes:
             if size >= 2**20:
                 yield ATTACHED, size, self.connections[-2]
@@ -79,7 +85,7 @@ def _once(
         password=PASSWORD,
         hot=tuple(extent.accounts[:HOT]),
         cold=tuple(extent.accounts[HOT:]),
-        cold_every=_COLD_EVERY,
+        cold_every=style.cold_every,
         recipients=tuple(extent.accounts),
         size=size,
         connections=connections,
