@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--root-user-action=ignore
 PEERS := tests/peers/packages.txt
-# Without sockets or processes of their own: quick.
-UNIT := $(wildcard tests/test_*.py) tests/dialogues
+# Without sockets or processes of their own, and not marked as long: quick.
+LONG := $(shell grep -l '^pytestmark = pytest.mark.long' tests/test_*.py)
+UNIT := $(filter-out $(LONG),$(wildcard tests/test_*.py)) tests/dialogues
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -81,7 +82,7 @@ demo-internet: $(VENV)/.dev
 # Side by side: mypy without its cache takes as long as the tests.
 check: $(VENV)/.dev
 	@$(MAKE) --no-print-directory lint & checking=$$!; \
-		$(BIN)/python -m pytest -n auto $(UNIT); tested=$$?; \
+		$(BIN)/python -m pytest -n auto -m 'not long' $(UNIT); tested=$$?; \
 		wait $$checking && exit $$tested
 
 lint: $(VENV)/.dev

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from unittest import mock
 
+import pytest
 from attrs import evolve
 
 from postmand.interfaces import StoreBusyError
@@ -25,6 +26,8 @@ from postmand.store.refusals import (
 from postmand.store.seal import SealError
 from postmand.store.settings import Settings
 from tests.contracts.stores import CHEAP, DAY, LIMIT, RealStoreCase
+
+pytestmark = pytest.mark.long
 
 HEADER = b"Subject: hello\r\n\r\n"
 

@@ -230,6 +230,7 @@ def test_any_list(pieces: list[bytes]) -> None:
             assert parse_list(bytes(member.address)) == (Mailbox("", member.address),)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "piece",
     [

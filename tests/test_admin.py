@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,6 +21,8 @@ from postmand.admin.main import main
 from postmand.admin.terminal import CommandError, Terminal, standard
 from postmand.config import Accounts, Config, Node, Pop3, Submission, Web
 from postmand.store import database
+
+pytestmark = pytest.mark.long
 
 NOON = 20_779 * 86_400.0 + 43_200
 PASSWORD = "first password"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+import pytest
 from attrs import evolve
 
 from postmand.config import Biff
@@ -12,6 +13,8 @@ from postmand.store.accounts import read_account
 from postmand.store.nodekey import load
 from postmand.store.tokens import Mint, read_token
 from tests.test_admin import NOON, AdminCase
+
+pytestmark = pytest.mark.long
 
 
 class TokenTests(AdminCase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from attrs import evolve
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory
@@ -15,6 +16,8 @@ from postmand.link import new_identity, pin_of
 from postmand.pairing import GatewayText, HostText, read
 from postmand.store.retired import Retired
 from tests.test_admin import AdminCase
+
+pytestmark = pytest.mark.long
 
 INIT = ("gateway", "init", "--domain", "i2pmail.org", "--host-name", "mx.i2pmail.org")
 PIN, OTHER = (pin_of(new_identity()) for _ in range(2))

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from attrs import evolve
 
 from postmand.admin import dkim as dkim_commands
@@ -19,6 +20,8 @@ from postmand.store.nodekey import load
 from postmand.store.nodekeys import DKIM, open_node_keys
 from postmand.store.passwords import Cost
 from tests.test_admin import AdminCase
+
+pytestmark = pytest.mark.long
 
 PASSPHRASE = "correct horse battery"
 # Making one takes a moment.

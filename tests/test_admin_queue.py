@@ -21,6 +21,8 @@ from postmand.store.upgrade import upgrade
 from tests.contracts.queues import a_leg, a_message
 from tests.test_admin import NOON, AdminCase
 
+pytestmark = pytest.mark.long
+
 NOW = int(NOON)
 SECRETS = ("jondoe", "a@example", "b@example", "hello", "mail.i2p", "Subject")
 

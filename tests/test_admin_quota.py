@@ -11,6 +11,7 @@ from contextlib import closing
 from random import Random
 from unittest import mock
 
+import pytest
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,6 +21,8 @@ from postmand.config import Quota
 from postmand.rules import hashcash
 from postmand.rules.hashcash import challenge, mint, resource, weigh, zero_bits
 from tests.test_admin import NOON, AdminCase, Answer
+
+pytestmark = pytest.mark.long
 
 TOO_FEW = 6
 SLOW = 1  # with this seed 16 bits are found in the 34th stretch

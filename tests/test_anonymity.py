@@ -24,6 +24,8 @@ from benchmarks.anonymity.observer import Release
 from benchmarks.anonymity.plot import Panel, Point, svg
 from benchmarks.anonymity.rules import HOUR, Exponential, Ours, Pooling, Uniform
 
+pytestmark = pytest.mark.long
+
 NONE, DEFER = Ours("none", "none"), Ours("defer", "defer")
 DAILY = Pooling("all, every 24 h", timed(24), wakes=24 * HOUR)
 

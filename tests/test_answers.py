@@ -13,6 +13,8 @@ from postmand.message.address import Address, Mailbox
 from postmand.message.answers import letter, text_part
 from postmand.message.encoded import clean
 
+pytestmark = pytest.mark.long
+
 JONDOE = Mailbox("", Address(b"jondoe", b"mail.i2p"))
 QUOTA = Mailbox("Quota", Address(b"quota", b"mail.i2p"))
 DATE = b"Sun, 22 Nov 2026 15:21:00 +0000"

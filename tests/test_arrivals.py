@@ -6,6 +6,7 @@ import base64
 import random
 from typing import Any
 
+import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
@@ -376,6 +377,7 @@ class AuthorTest(Case):
         self.assertEqual(self.accept(header=list_ + own()).code, 250)
         self.assertIn(b"\r\nFrom: Ann <jondoe@mail.i2p>\r\n", self.got()[0])
 
+    @pytest.mark.long
     def test_own_changed(self) -> None:
         """Nothing of it may be changed, and no other key will do."""
         self.refused(own(), body=(b"other\r\n",))

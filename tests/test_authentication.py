@@ -323,6 +323,7 @@ def test_spf_in_threads() -> None:
             assert result == ("pass" if ok else "fail")
 
 
+@pytest.mark.long
 @given(st.text('v=spf1 aimx:%{}ldo/0129.-+~?,=rect"\\ü\x00', max_size=80), st.binary())
 def test_spf_never_raises(record: str, sender: bytes) -> None:
     """Whatever a record or a sender holds, there is a result."""
@@ -551,6 +552,7 @@ def test_hostile_blanks() -> None:
     assert time.process_time() - begun < 20  # hours, without
 
 
+@pytest.mark.long
 @given(st.data())
 def test_relaxed_body(data: st.DataObject) -> None:
     """However it is cut, a body's hash is the one of its canonical form."""
@@ -589,6 +591,7 @@ def test_relaxed_signature() -> None:
     assert results(field_ + HEADER, b"x" + BODY, s1=key_record()) == ["fail"]
 
 
+@pytest.mark.long
 @given(st.binary(max_size=200), st.text("vabhdsclitxqz=;:, \r\n/@.+A9", max_size=200))
 def test_signature_never_raises(octets: bytes, tags: str) -> None:
     """Whatever a signature holds, it has a result."""
@@ -601,6 +604,7 @@ def test_signature_never_raises(octets: bytes, tags: str) -> None:
         assert result in {"neutral", "policy", "fail", "permerror", "pass"}
 
 
+@pytest.mark.long
 @given(st.text("vkp=;:shDKIM1rsaed25519 AQ/+=", max_size=120), st.binary(max_size=90))
 def test_key_never_raises(text: str, der: bytes) -> None:
     """Whatever a key record holds, the signature has a result."""
@@ -768,6 +772,7 @@ def test_literal_from() -> None:
     assert (found.dmarc, found.reject) == ("permerror", False)
 
 
+@pytest.mark.long
 def test_percentage() -> None:
     """Of many messages that many fall to the policy; the same one always alike."""
     world = published(REJECT + "; pct=30")

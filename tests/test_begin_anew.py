@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine
 
 from postmand.store.nodekey import NodeKey, NodeKeyError
@@ -29,6 +30,7 @@ class BeginAnewTests(QueueCase):
         assert indented
         return "\n".join(line[2:] for line in indented[1].splitlines())
 
+    @pytest.mark.long
     def test_as_told(self) -> None:
         """What the old key sealed is gone; all else is there, under a new one."""
         path = self.state / "postmand.db"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -26,6 +27,8 @@ from postmand.biff.pace import LinkLostError, Pace
 from postmand.interfaces import StoreBusyError
 from postmand.notice import ClaimsBusyError
 from tests.biff_world import BOT, CHANNEL, SERVICES, House, World
+
+pytestmark = pytest.mark.long
 
 GROUPS = {b"alice": b"alice", b"alice2": b"alice", b"mallory": b"mallory"}
 

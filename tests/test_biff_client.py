@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
@@ -168,6 +169,7 @@ class Lines(WireTests):
         self.assertEqual(self.listener.told, ["connected", "lost"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    @pytest.mark.long
     @given(st.lists(st.binary(max_size=80), max_size=20))
     @settings(max_examples=200)
     def test_any_octets(self, pieces: list[bytes]) -> None:

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,8 @@ from postmand.biff import commands, hearing
 from postmand.biff import lines as lines_of_irc
 from postmand.biff.pace import Pace
 from tests.biff_wire import SAID, Case, House
+
+pytestmark = pytest.mark.long
 
 # What a line may set off by itself, with no time passing: answers wait for their turn.
 AT_ONCE = 6

@@ -38,6 +38,8 @@ from postmand.biff.oracle import Answer, Oracle, read_acc, read_status
 from postmand.biff.roll import Identity, Roll
 from tests.biff_world import BOT, CHANNEL, PIPES, SERVICES, SERVICES_HOST, Person, World
 
+pytestmark = pytest.mark.long
+
 GROUPS = {b"alice": b"alice", b"alice2": b"alice", b"mallory": b"mallory"}
 NICKS = (b"alice", b"alice2", b"mallory", b"guest", SERVICES)
 EVERY = ("tags", "state", "whois", "acc", "status")

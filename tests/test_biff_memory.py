@@ -9,12 +9,15 @@ from types import FunctionType, ModuleType
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from twisted.internet.testing import StringTransport
 
 from postmand.biff import commands
 from postmand.biff.budget import Budget
 from postmand.biff.session import Session
 from tests.biff_wire import SAID, Case, House
+
+pytestmark = pytest.mark.long
 
 
 class FloodTests(Case):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,6 +13,8 @@ from postmand.biff.casemap import CaseMapping
 from postmand.biff.events import Numeric
 from postmand.interfaces import StoreBusyError
 from tests.biff_world import BOT, House, Person, World
+
+pytestmark = pytest.mark.long
 
 TICK = 180.0
 

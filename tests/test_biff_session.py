@@ -7,6 +7,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
@@ -1015,6 +1016,7 @@ def hostile(draw: Any) -> bytes:
     return line.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
+@pytest.mark.long
 class Hostile(SessionTests):
     """Servers and users of ill will."""
 

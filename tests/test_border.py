@@ -204,6 +204,7 @@ def _mailboxes(body: bytes) -> list[Mailbox]:
     ]
 
 
+@pytest.mark.long
 @given(_ENTRIES)
 def test_nothing_to_swap(entries: list[Mailbox | Group]) -> None:
     """What the sanitizer wrote comes through octet for octet where nothing is ours."""
@@ -211,6 +212,7 @@ def test_nothing_to_swap(entries: list[Mailbox | Group]) -> None:
     assert NOWHERE.field_body(b"To", body) == body
 
 
+@pytest.mark.long
 @given(_ENTRIES)
 def test_no_address_is_left(entries: list[Mailbox | Group]) -> None:
     """No address of the mail domain is left, nobody is lost, twice is as once."""

@@ -20,6 +20,8 @@ from postmand.store.seal import SealError, new_key, seal_card, seal_key
 from tests.contracts.queue_cases import NODE_KEY
 from tests.contracts.queues import a_leg
 
+pytestmark = pytest.mark.long
+
 BODY = BodyKey(new_key(), 12)
 WAITING = Waiting(1, "n", (b"r",), ((b"a", b"b"),), b"m")
 

@@ -8,6 +8,7 @@ import random
 import time
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -23,6 +24,8 @@ from postmand.store.watches import Watches
 from tests.contracts.queue_cases import NODE_KEY, RealQueueCase
 from tests.contracts.stores import PATIENCE
 from tests.sessions import Work
+
+pytestmark = pytest.mark.long
 
 PASSWORD = b"secret"
 

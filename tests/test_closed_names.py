@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import pytest
+
 from postmand.membership import Visitor
 from postmand.store.closed_names import tag
 from postmand.store.refusals import (
@@ -14,6 +16,8 @@ from postmand.store.refusals import (
     NameClosedError,
 )
 from tests.contracts.stores import DAY, RealStoreCase
+
+pytestmark = pytest.mark.long
 
 
 class ClosedNamesTest(RealStoreCase):

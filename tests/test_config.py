@@ -46,6 +46,7 @@ def read(text: str) -> Config:
     return from_table(tomllib.loads(text), PLACE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -258,6 +259,7 @@ def test_lines(text: str, line: str) -> None:
     assert faulty(text) == f"{PLACE}: {line}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
@@ -362,6 +364,7 @@ def test_aliases_that_lead_nowhere(line: str) -> None:
 PIN = "sha256/" + "A" * 43 + "="
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("endpoint", "pin"),
     [
@@ -381,6 +384,7 @@ def test_gateways(endpoint: str, pin: str) -> None:
     assert read(text).gateways == (Gateway(endpoint, pin),)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "endpoint",
     [
@@ -543,6 +547,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.long
 @given(st.sampled_from(KEYS), VALUES, st.integers(0, 3))
 def test_hostile_values(place: tuple[str, str], value: Any, depth: int) -> None:
     """Whatever stands anywhere, it is taken, or refused with one line."""

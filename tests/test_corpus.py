@@ -52,12 +52,14 @@ def _outside(message: Message) -> str:
     return "\n".join(pieces)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _MESSAGES)
 def test_promises_hold(name: str) -> None:
     """Canonical, clean, and the same when washed again."""
     assert check(_MESSAGES[name]) is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _MESSAGES)
 def test_no_leak_is_left(name: str) -> None:
     """No string the capture gave away is left outside what the sender wrote."""
@@ -72,6 +74,7 @@ def test_no_leak_is_left(name: str) -> None:
         assert trace not in outside
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _MESSAGES)
 def test_structure_is_kept(name: str) -> None:
     """The parts are the same, of the same types, and the files' octets too."""
@@ -96,6 +99,7 @@ def _text(part: Message, content: bytes) -> list[str]:
     return content.decode(charset).rstrip("\r\n").replace("\r\n", "\n").split("\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _MESSAGES)
 def test_people_are_kept(name: str) -> None:
     """Recipients and Subject read the same; the sender is the account."""

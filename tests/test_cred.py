@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
@@ -16,6 +17,8 @@ from postmand.servers.maildrop import IMaildrop
 from postmand.servers.sasl import Login
 from postmand.servers.submission import ISubmitter
 from tests.sessions import PASSWORD, Destination, Held, HouseCase
+
+pytestmark = pytest.mark.long
 
 
 def _turned_away(failure: Failure) -> None:

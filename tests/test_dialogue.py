@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
@@ -16,6 +17,8 @@ from postmand.servers.dialogue import Dialogue
 from postmand.servers.outbox import _direct_write
 from tests.fuzz_servers import fuzz
 from tests.sessions import BUFFER, HOST, HouseCase, Session
+
+pytestmark = pytest.mark.long
 
 
 class Echo(Dialogue):

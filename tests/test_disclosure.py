@@ -33,6 +33,7 @@ def _place(one: Finding) -> str:
     return f"part ({rest}" if head.startswith("part ") and rest else one.where
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(_BY_NAME))
 def test_all_leaks_are_listed(name: str) -> None:
     """Each leak of a capture's notes is found, by category, place, octets: all 482."""
@@ -47,6 +48,7 @@ def test_nothing_is_left_to_compare() -> None:
     assert sum(len(one.leaks) for one in captures()) == 482
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(_BY_NAME))
 def test_nothing_false(name: str) -> None:
     """Beyond the notes there is only what they did not look at."""
@@ -59,6 +61,7 @@ def test_nothing_false(name: str) -> None:
     assert extra == []
 
 
+@pytest.mark.long
 def test_budget_of_the_unlisted() -> None:
     """What the notes do not have is a tenth of all there is, at most."""
     everything = [one.disclosed().findings for one in captures()]
@@ -79,6 +82,7 @@ def test_hardened_mutt() -> None:
     assert disclosed.score == 90
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(_BY_NAME))
 def test_washed_tells_no_more(name: str) -> None:
     """Of a washed message only what stays is found, and of its session nothing."""
@@ -93,6 +97,7 @@ def test_washed_tells_no_more(name: str) -> None:
     assert again.score >= first.score
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(_BY_NAME))
 def test_fates_are_true(name: str) -> None:
     """What is said to be gone from the header is not in it, and what stays is."""
@@ -119,6 +124,7 @@ def test_clients_are_known() -> None:
     assert set(wrong) <= {"alpine-plain", "alpine-utf8", "alpine-default", "alpine-cc"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(_BY_NAME))
 def test_letter(name: str) -> None:
     """The answer names each finding, is bounded, and holds no password."""
@@ -183,6 +189,7 @@ def check(raw: bytes, spoken: Spoken) -> None:
     assert len(report(disclosed).encode()) < 20_000
 
 
+@pytest.mark.long
 @given(st.binary(max_size=400), st.binary(max_size=80), st.binary(max_size=80))
 def test_any_octets(raw: bytes, hello: bytes, mail: bytes) -> None:
     """Whatever is sent, nothing is raised and all is bounded."""
@@ -229,6 +236,7 @@ def test_broken_armour(letters: bytes) -> None:
     check(b"\r\n" + _ARMOUR % (letters + b"\r\n"), Spoken())
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(st.lists(_PIECES | st.binary(max_size=12), max_size=30).map(b"".join))
 def test_any_structure(raw: bytes) -> None:
@@ -236,6 +244,7 @@ def test_any_structure(raw: bytes) -> None:
     check(raw, Spoken())
 
 
+@pytest.mark.long
 def test_broken_captures() -> None:
     """Real messages with octets changed, cut and doubled."""
     rng = random.Random(6)
@@ -248,6 +257,7 @@ def test_broken_captures() -> None:
             check(bytes(octets[: rng.randrange(len(octets))]), capture.spoken)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "raw",
     [

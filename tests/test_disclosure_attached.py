@@ -10,6 +10,8 @@ from postmand.message.disclosure import Spoken, disclose
 from postmand.message.disclosure.report import report
 from tests.fuzz_sanitizer import ME, washed
 
+pytestmark = pytest.mark.long
+
 _HEAD = b"Date: Sun, 22 Nov 2026 06:20:51 -0000\r\nFrom: jondoe@mail.i2p\r\n"
 _ID = b"<20261121160000.GA4711@marys-laptop>"
 _INNER = (

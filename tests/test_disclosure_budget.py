@@ -23,6 +23,8 @@ from postmand.message.disclosure import (
 from postmand.message.disclosure.report import report
 from tests.fuzz_sanitizer import ME, washed
 
+pytestmark = pytest.mark.long
+
 _HEAD = b"From: jondoe@mail.i2p\r\nTo: check@mail.i2p\r\nMIME-Version: 1.0\r\n"
 
 

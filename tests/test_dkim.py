@@ -26,6 +26,8 @@ from postmand.message.dkim import (
     public_key,
 )
 
+pytestmark = pytest.mark.long
+
 HEADER = (
     b"Date: Sun, 22 Nov 2026 15:21:00 +0000\r\n"
     b"From: Jon Doe <jondoe@i2pmail.org>\r\n"

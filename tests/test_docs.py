@@ -312,6 +312,7 @@ def test_named_keys_exist(path: Path) -> None:
     assert set(_KEY.findall(path.read_text("utf-8"))) <= keys
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", PAGES, ids=page)
 def test_named_commands_exist(path: Path) -> None:
     """Every command of postmanctl and every target of make a page names is there."""
@@ -417,6 +418,7 @@ def _walked() -> Iterator[str]:
         yield from (str(Path(directory, name).relative_to(ROOT)) for name in files)
 
 
+@pytest.mark.long
 def test_files_speak_of_the_project_alone() -> None:
     """No path of the machine it was made on stands in a file, and no word about how."""
     found = []

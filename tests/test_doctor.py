@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 from attrs import evolve
 
 from postmand.admin.finding import fail, ok
@@ -23,6 +24,8 @@ from postmand.store.opening import open_store
 from postmand.store.settings import Settings
 from tests.contracts.stores import Loop
 from tests.test_admin import AdminCase, Answer
+
+pytestmark = pytest.mark.long
 
 GIB = 1024**3
 Usage = namedtuple("Usage", "total used free")

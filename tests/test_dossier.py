@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import pytest
+
 from postmand.interfaces import Spending
 from postmand.membership import Fact, PublishedKey, Visitor
 from postmand.store import dossier
@@ -14,6 +16,8 @@ from postmand.store.schema import metadata
 from postmand.web.knowledge import ABOUT, OTHERS, ROOMS
 from tests.contracts.queue_cases import RealQueueCase
 from tests.contracts.stores import DAY
+
+pytestmark = pytest.mark.long
 
 
 def test_every_column_is_told_of() -> None:

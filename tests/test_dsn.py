@@ -442,6 +442,7 @@ _FAILURES = st.builds(
 _FIELD_NAMES = {"Final-Recipient", "Action", "Status", "Diagnostic-Code"}
 
 
+@pytest.mark.long
 @given(st.lists(_FAILURES, min_size=1, max_size=5), st.integers(0, 2**32))
 def test_hostile(failures: list[Failure], seed: int) -> None:
     """Whatever is said, the letter keeps its shape and its lines."""

@@ -514,6 +514,7 @@ class RecipientTests(SynchronousTestCase):
         codes = door.named().codes(b"".join(names))
         self.assertEqual(codes, [250] * 19 + [451] * 2)
 
+    @pytest.mark.long
     def test_share_of_an_hour(self) -> None:
         """Who never stops gets what an hour gives, not sixty minutes' worth."""
         door = Door(
@@ -823,6 +824,7 @@ _WITHIN = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chunk", [65_536, 1, 3])
 @pytest.mark.parametrize("between", SMUGGLING)
 def test_smuggling(between: bytes, chunk: int) -> None:

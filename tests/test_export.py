@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -26,6 +27,8 @@ from postmand.store.opening import open_store
 from postmand.store.settings import Settings
 from tests.contracts.stores import Loop
 from tests.test_admin import PASSWORD, AdminCase
+
+pytestmark = pytest.mark.long
 
 HEADER = (
     b"Return-Path: <bob@mail.i2p>\r\n"

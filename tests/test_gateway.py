@@ -359,6 +359,7 @@ TROUBLES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("offers", [OFFERS, ()], ids=["pipelined", "step by step"])
 @pytest.mark.parametrize("trouble", list(TROUBLES))
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ def test_spf_alone_is_not_enough() -> None:
     assert grey.judge(vouched, now) == "wait"
 
 
+@pytest.mark.long
 def test_bounded() -> None:
     """A flood of strangers is forgotten, the oldest first; who is known stays so."""
     grey = table()
@@ -228,6 +229,7 @@ def test_clock_steps_back() -> None:
     assert grey.judge(ONE, 0.0) == "known"
 
 
+@pytest.mark.long
 @given(st.text(max_size=50), st.text(max_size=50), st.booleans())
 def test_any_address(sender: str, recipient: str, spf: bool) -> None:
     """Whatever an address is made of, it can wait and come back."""

@@ -145,6 +145,7 @@ def test_window_is_the_configuration() -> None:
     assert weighed(stamp(date="261115"), days=7).expires_day == TODAY + 1
 
 
+@pytest.mark.long
 @given(st.integers(-3, 3), st.integers(0, 3), st.integers(0, DAY - 1))
 def test_mark_outlives_the_window(offset: int, days: int, second: int) -> None:
     """While any clock, also one set back by a day, takes a stamp, its mark is there.
@@ -269,6 +270,7 @@ def test_anything_is_answered(octets: bytes) -> None:
     assert reason(octets) in {"malformed", "too-long", "wrong-version"}
 
 
+@pytest.mark.long
 @given(st.data())
 def test_a_changed_octet_is_another_stamp(data: st.DataObject) -> None:
     """No octet can be changed, put in or left out without doing the work again."""

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
+import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,6 +27,8 @@ from postmand.store.sealed_spool import SealedSpool
 from tests.host_net import Net
 from tests.link_office import MOST, sealed
 from tests.sessions import Work
+
+pytestmark = pytest.mark.long
 
 ALICE = b"carol@example.org", b"alice@mail.i2p", 500
 BOB = b"", b"bob@mail.i2p", 500

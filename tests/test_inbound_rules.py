@@ -212,6 +212,7 @@ def test_case(name: str) -> None:
     assert (verdict.reason if verdict else "") == reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_explained(name: str) -> None:
     """The explanation names all steps, and comes to the same verdict."""
@@ -331,6 +332,7 @@ def test_the_zone_is_named() -> None:
     assert b"zen.example" in verdict.line()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_written_and_read(name: str) -> None:
     """Facts written down, all of them, are read as the same facts."""
@@ -420,6 +422,7 @@ _ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.long
 @given(_ANYTHING)
 def test_any_file(table: Any) -> None:
     """Whatever a file holds, it is facts or one line about what is wrong."""

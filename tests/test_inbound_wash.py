@@ -356,6 +356,7 @@ def check(raw: bytes) -> None:
     assert washed(message) == message, "not idempotent"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(file.name for file in CORPUS.glob("*-*/")))
 def test_corpus(name: str) -> None:
     """Mail of real clients, as if it came from the Internet."""
@@ -388,6 +389,7 @@ _LINES = st.sampled_from(
 )
 
 
+@pytest.mark.long
 @given(st.lists(st.one_of(_LINES, st.binary(max_size=40)), max_size=20))
 def test_hostile(parts: list[bytes]) -> None:
     """Whatever comes, what a member gets is in the one shape."""

@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Sequence
 from unittest import mock
 
+import pytest
 from twisted.internet.defer import Deferred
 
 from postmand.interfaces import Copy, StoreBusyError
@@ -19,6 +20,8 @@ from postmand.store.checkup import problems
 from postmand.store.seal import SealError
 from postmand.store.settings import Settings
 from tests.contracts.stores import CHEAP, LIMIT, MailboxCase
+
+pytestmark = pytest.mark.long
 
 HEADER = b"Subject: hello\r\n\r\n"
 

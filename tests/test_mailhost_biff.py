@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,6 +23,8 @@ from postmand.rules.routing import Internet
 from postmand.services import Stack
 from postmand.store.opening import Store
 from tests.contracts.stores import PATIENCE
+
+pytestmark = pytest.mark.long
 
 GATEWAY = {"endpoint": "unix:gateway"}
 

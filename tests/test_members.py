@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,8 @@ from tests.members_world import (
     MembersCase,
     armored_key,
 )
+
+pytestmark = pytest.mark.long
 
 
 class SignUpTest(MembersCase):

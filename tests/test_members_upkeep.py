@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
 from attrs import evolve
 from pysequoia import Cert
 from twisted.internet.defer import Deferred
@@ -28,6 +29,8 @@ from tests.members_world import (
 )
 from tests.sessions import Work
 from tests.test_claims import ClaimsCase
+
+pytestmark = pytest.mark.long
 
 
 class UpkeepTest(MembersCase):

@@ -75,6 +75,7 @@ _TEXT = st.lists(
 )
 
 
+@pytest.mark.long
 @given(_TEXT)
 def test_text_comes_back(pieces: list[str]) -> None:
     """Whatever encoding the rule picks, the text decodes to the same octets."""

@@ -128,6 +128,7 @@ POOLS = st.lists(
 )
 
 
+@pytest.mark.long
 @given(POOLS)
 def test_what_it_promises(waiting: list[Pooled]) -> None:
     """Whatever waits: all that is due leaves, and what leaves early is hidden.

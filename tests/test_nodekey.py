@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.store import keyfile, nodekey
@@ -297,6 +298,7 @@ class Places(SynchronousTestCase):
         self.assertEqual(second, first)
         self.assertEqual(os.listdir(self.state), [nodekey.WRAPPED_NAME])
 
+    @pytest.mark.long
     def test_a_damaged_wrapped_key(self) -> None:
         """Each octet changed is noticed, and none makes it ask for all memory."""
         load("passphrase", self.state, self.ask(PASSPHRASE, PASSPHRASE))

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.interfaces import StoreBusyError
@@ -14,6 +15,8 @@ from postmand.store.nodekey import NodeKeyError
 from postmand.store.nodekeys import NodeKeys, has_key, open_node_keys
 from postmand.store.seal import SealError
 from postmand.store.upgrade import upgrade
+
+pytestmark = pytest.mark.long
 
 MASTER = bytes(range(32))
 

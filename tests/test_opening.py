@@ -5,12 +5,16 @@ from __future__ import annotations
 import sqlite3
 from unittest import mock
 
+import pytest
+
 from postmand.interfaces import Copy, StoreBusyError
 from postmand.store import mailboxes as mailboxes_module
 from postmand.store.database import StoreInUseError
 from postmand.store.opening import open_store
 from postmand.store.seal import SealError
 from tests.contracts.stores import MailboxCase
+
+pytestmark = pytest.mark.long
 
 HEADER = b"Subject: hello\r\n\r\n"
 

@@ -19,6 +19,8 @@ from pysequoia.packet import PacketPile
 from postmand.store import openpgp
 from postmand.store.openpgp import Cleaned, KeyRefusedError
 
+pytestmark = pytest.mark.long
+
 JON = "Jon Doe <jondoe@mail.i2p>"
 ADDRESSES = frozenset({"jondoe@mail.i2p", "jondoe@i2pmail.org"})
 MOST = 16_384

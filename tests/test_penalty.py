@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postmand.rules.penalty import Penalties
+
+pytestmark = pytest.mark.long
 
 
 def test_fades() -> None:

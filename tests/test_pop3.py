@@ -6,6 +6,7 @@ import base64
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
@@ -476,6 +477,7 @@ class TransactionTest(HouseCase):
         answers.line()
         self.assertEqual(answers.block(), long(500))
 
+    @pytest.mark.long
     def test_long_pipelines(self) -> None:
         """10,000 RETRs in one burst are all answered, however slowly they are read."""
         self.house.put("jondoe", SHORT)
@@ -490,6 +492,7 @@ class TransactionTest(HouseCase):
         one = len(b"+OK %d octets\r\n" % len(SHORT)) + len(SHORT) + len(b"..") + 3
         self.assertEqual(len(session.said) - before, 10_000 * one)
 
+    @pytest.mark.long
     def test_faults_in_a_pipeline(self) -> None:
         """10,000 commands whose store fails do not end in a deep stack, either."""
         self.house = self.build(refusals=100_000)
@@ -500,6 +503,7 @@ class TransactionTest(HouseCase):
         self.assertEqual(session.said.count(b"-ERR"), 10_000)
 
 
+@pytest.mark.long
 class StreamTest(HouseCase):
     """Long messages and peers that do not read."""
 
@@ -705,6 +709,7 @@ class PrivacyTest(HouseCase):
         self.assertEqual(len(self.events), 0, self.logged())
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.sampled_from(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from postmand.store import postmaster
 from tests.contracts.queue_cases import QueueCase
 from tests.contracts.queues import NOW, a_leg, a_message
+
+pytestmark = pytest.mark.long
 
 
 class PostmasterTests(QueueCase):

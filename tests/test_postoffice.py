@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -308,6 +309,7 @@ FIELDS = st.tuples(
 )
 
 
+@pytest.mark.long
 @given(
     st.lists(FIELDS, max_size=5),
     st.dictionaries(IDS, st.sampled_from((b"<x@y>", b"<" + b"z" * 90 + b"@y>"))),

@@ -20,6 +20,8 @@ from postmand.store.seal import SealError
 from tests.contracts.queue_cases import NODE_KEY, QueueCase
 from tests.contracts.queues import BOUNCE, NOW, a_leg, a_message
 
+pytestmark = pytest.mark.long
+
 SECRETS = (
     *(b"jondoe", b"a@example.org", b"b@example.net", b"example.net", b"mail.i2p"),
     *(b"hello", b"Subject", b"one\r\n", b"i2pmail"),

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from postmand.queue.clock import PACE, QueueClock
 
+pytestmark = pytest.mark.long
+
 START = 1_800_000_000 - 1_800_000_000 % 86_400
 HOUR, DAY = 3_600, 86_400
 TICK = 30

@@ -64,6 +64,7 @@ def fill(directory, many):
     return connection
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(STATEMENTS))
 def test_plans(filled, name):
     """Every statement finds its rows by an index, and sorts nothing."""
@@ -155,6 +156,7 @@ def costs(directory, many):
         return {what: cost(connection, ask) for what, ask in asked.items()}
 
 
+@pytest.mark.long
 def test_cost_does_not_grow_with_what_waits(tmp_path_factory):
     """Ten times as many waiting: the same number of steps, for every question."""
     few = costs(tmp_path_factory.mktemp("few"), 150)

@@ -229,6 +229,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.long
 @given(STEPS)
 def test_never_more_than_the_rules_give(steps: list[tuple[str, int, int]]) -> None:
     """Whatever the clock does: a day's own once a day seen, and the cap of each."""

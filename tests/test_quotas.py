@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -284,6 +285,7 @@ class RealCase(SynchronousTestCase):
             return connection.execute(f"SELECT * FROM {table}").fetchall()
 
 
+@pytest.mark.long
 class RealQuotasTests(QuotasPromises, RealCase):
     """Quotas on SQLite."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from unittest import mock
 
+import pytest
 from zope.interface.verify import verifyObject
 
 from postmand.interfaces import IKeyring, StoreBusyError
@@ -12,6 +13,8 @@ from postmand.store import passwords, recovering
 from postmand.store.passwords import RECOVERY_COST
 from postmand.store.recovery import new_code, read_code
 from tests.contracts.stores import DAY, RealStoreCase
+
+pytestmark = pytest.mark.long
 
 
 class RecoveryKeyringTest(RealStoreCase):

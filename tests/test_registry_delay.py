@@ -6,6 +6,7 @@ import json
 from unittest import mock
 
 import attrs
+import pytest
 
 from postmand.config import DELAYS, Delays
 from postmand.interfaces import Copy
@@ -15,6 +16,8 @@ from postmand.store.refusals import NoSuchAccountError
 from tests.contracts.stores import MailboxCase
 from tests.sessions import HouseCase
 from tests.test_admin import AdminCase
+
+pytestmark = pytest.mark.long
 
 HEADER = b"Subject: x\r\n\r\n"
 

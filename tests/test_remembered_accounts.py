@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from postmand.interfaces import Copy
 from postmand.store.opening import open_registry
 from tests.contracts.stores import MailboxCase
+
+pytestmark = pytest.mark.long
 
 HEADER = b"Subject: x\r\n\r\n"
 

@@ -97,6 +97,7 @@ def test_nothing_else() -> None:
         assert gone not in block
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _MESSAGES)
 def test_corpus(name: str) -> None:
     """Real clients' mail leaves whole, and with no address of the mail domain."""
@@ -121,6 +122,7 @@ _CLOCKS = st.integers(0, 2**31).map(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mutt-plain", "thunderbird-ccbcc", "python-utf8"])
 @given(
     first=_CLOCKS,

@@ -140,6 +140,7 @@ def test_shortest_gaps() -> None:
     assert min(away_gap(rules, Random(seed)) for seed in range(50)) == 1
 
 
+@pytest.mark.long
 @given(st.integers(400, 499), st.text(max_size=20), st.integers(0, 40))
 def test_far_end_has_no_say_in_the_gap(code: int, text: str, attempts: int) -> None:
     """Whatever temporary reply it gives, the next try is at the same time."""

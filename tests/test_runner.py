@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from random import Random
 
+import pytest
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
@@ -24,6 +25,8 @@ from postmand.rules.delay import due
 from postmand.rules.retry import EXPIRED
 from tests.contracts.memory import MemoryStore
 from tests.contracts.memory_queue import MemoryQueue
+
+pytestmark = pytest.mark.long
 
 START = 1_700_006_400  # 2023-11-15 00:00:00 UTC
 TICK = 30

@@ -592,6 +592,7 @@ def test_smime() -> None:
     assert message.get_filename() == "smime.p7m"
 
 
+@pytest.mark.long
 def test_large_file() -> None:
     """A file of megabytes passes, in chunks of about one."""
     octets = random.Random(1).randbytes(3_000_000)
@@ -682,6 +683,7 @@ _JUNK = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(st.lists(_JUNK, max_size=25))
 def test_structured_garbage(pieces: list[bytes]) -> None:
@@ -689,6 +691,7 @@ def test_structured_garbage(pieces: list[bytes]) -> None:
     check(b"".join(pieces))
 
 
+@pytest.mark.long
 def test_fuzzed_corpus() -> None:
     """Mutated messages of real clients, some hundreds of them."""
     fuzz(400, seed=2)
@@ -770,6 +773,7 @@ def _work(raw: bytes) -> int:
     return steps
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _HOSTILE)
 def test_linear_work(name: str) -> None:
     """Twice the input is at most twice the work, in steps and not by a clock."""
@@ -793,6 +797,7 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _HOSTILE)
 def test_no_pattern_backtracks(name: str) -> None:
     """Steps do not count what a pattern does: on 100,000 repeats it still ends."""

@@ -84,6 +84,7 @@ def test_passing_errors():
     assert passing(ValueError("x")) is None
 
 
+@pytest.mark.long
 class UpgradeTests(SynchronousTestCase):
     """From nothing, from an older schema, from today's, from tomorrow's."""
 

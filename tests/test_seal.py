@@ -57,6 +57,7 @@ def test_padded_is_never_less_and_little_more(size):
     assert padded(result) == result
 
 
+@pytest.mark.long
 def test_padded_sizes_are_few():
     """All lengths up to 1 MiB share some two hundred sizes, short ones one."""
     sizes = {padded(n) for n in range(1024 * 1024)}

@@ -6,6 +6,8 @@ import os
 import random
 import re
 
+import pytest
+
 from postmand.config import Submission
 from postmand.interfaces import StoreBusyError
 from tests.sessions import Destination, Held, HouseCase, plain, reply_codes
@@ -393,6 +395,7 @@ class MessageTest(HouseCase):
                 self.assertEqual(codes[1], 250, end)
                 self.assertEqual(self.house.mailbox("bob"), [], end)
 
+    @pytest.mark.long
     def test_no_false_end_leaves_us(self) -> None:
         """What was kept is sent so that it ends only at its end, for strict and lax."""
         for end in NO_ENDS:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+import pytest
+
 from postmand.store.seal import SealError
 from postmand.store.settings import Settings
 from tests.contracts.stores import CHEAP, DAY, LIMIT, RealStoreCase
+
+pytestmark = pytest.mark.long
 
 
 class ThreadRowsTests(RealStoreCase):

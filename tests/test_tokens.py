@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import pytest
 from twisted.internet.defer import gatherResults
 from twisted.python.failure import Failure
 
@@ -16,6 +17,8 @@ from postmand.store.tokens import GOOD_SECONDS, PREFIX, Mint, read_token
 from tests.contracts.queue_cases import NODE_KEY, RealQueueCase
 from tests.contracts.stores import DAY
 from tests.test_quotas import key
+
+pytestmark = pytest.mark.long
 
 DAY_SECONDS = 86_400
 

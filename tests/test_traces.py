@@ -101,6 +101,7 @@ _LINES = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @given(_LINES)
 def test_no_trace_survives(lines: list[bytes]) -> None:
     """However lines stand: nothing is left to take out, the message is whole."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.contracts.stores import MailboxCase
+
+pytestmark = pytest.mark.long
 
 
 class TracesTest(MailboxCase):

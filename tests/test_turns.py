@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.servers.turns import Turns, in_turn
+
+pytestmark = pytest.mark.long
 
 ONE, SAME, OTHER, THIRD = "192.0.2.1", "192.0.2.9", "198.51.100.1", "203.0.113.1"
 

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import pytest
 from attrs import evolve
 from twisted.logger import globalLogPublisher
 
@@ -16,6 +17,8 @@ from postmand.store.settings import Settings
 from postmand.store.watches import PLACES, Roll
 from tests.contracts.queue_cases import NODE_KEY
 from tests.contracts.test_watches import RealWatchesCase
+
+pytestmark = pytest.mark.long
 
 TODAY = 20_779
 NICK = b"jack-of-irc"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -319,6 +320,7 @@ class ChannelTest(SynchronousTestCase):
         world.connect("127.0.0.5")
         self.assertEqual([one.aborting for one in lines], [False, True, False, False])
 
+    @pytest.mark.long
     def test_telltale_fields_are_dropped(self) -> None:
         """What a browser or a tunnel tells of the visitor no page can see."""
         seen: list[Any] = []

@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote_from_bytes, urlencode
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import fail
@@ -15,6 +16,8 @@ from postmand.membership import BusyError
 from postmand.web import site
 from tests.web_markup import faults
 from tests.web_world import PASSWORD, Answer, Browser, World, answers
+
+pytestmark = pytest.mark.long
 
 # Every form there is, with what a form of ours would say in it.
 FORMS: dict[str, dict[str, str]] = {

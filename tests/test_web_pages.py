@@ -9,6 +9,7 @@ import re
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from jinja2 import Environment
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +19,8 @@ from postmand.store.openpgp import KeyRefusedError, clean
 from postmand.store.published import wkd_hash
 from tests.web_markup import faults
 from tests.web_world import NOW, PASSWORD, MemoryMembership, World
+
+pytestmark = pytest.mark.long
 
 STAMP = "1:24:261122:signup/{}@mail.i2p::salt:{}"
 WKD = "/.well-known/openpgpkey"

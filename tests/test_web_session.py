@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,7 @@ def test_forgeries() -> None:
     assert SIGNER.session(cookie * 20, NOW) is None
 
 
+@pytest.mark.long
 @given(st.text())
 def test_any_text_is_no_cookie(text: str) -> None:
     """Whatever comes, nothing is raised."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.message.wire import DataScan, Stuffing, first_lines
+
+pytestmark = pytest.mark.long
 
 _END = b"\r\n.\r\n"
 # What matters to a scan, in all orders.

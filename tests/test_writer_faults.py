@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import pytest
+
 from postmand.interfaces import (
     StoreBusyError,
 )
 from postmand.store.database import connect
 from tests.contracts.writing import WriterCase, sqlite_error
+
+pytestmark = pytest.mark.long
 
 
 class FaultTests(WriterCase):
