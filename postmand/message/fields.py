@@ -129,9 +129,10 @@ def address_as_name(mailbox: Mailbox) -> str | None:
 
 def _addresses(name: bytes, header: Header, identity: Identity) -> bytes:
     entries = (
-        _shown(entry, identity)
+        shown
         for value in header.every(name.lower())
         for entry in parse_list(value)
+        for shown in _shown(entry, identity)
     )
     return addresses(name, entries)
 
@@ -146,12 +147,16 @@ def _is_ascii(mailbox: Mailbox) -> bool:
     return bytes(mailbox.address).isascii()
 
 
-def _shown(entry: Mailbox | Group, identity: Identity) -> Mailbox | Group:
-    """Return the entry, the member's own mailbox always the same in it."""
-    if isinstance(entry, Group):
-        members = tuple(_own(member, identity) for member in entry.members)
-        return Group(entry.name, members)
-    return _own(entry, identity)
+def _shown(entry: Mailbox | Group, identity: Identity) -> Iterator[Mailbox | Group]:
+    """Yield the entry, the member's own mailbox always the same in it."""
+    listed = entry.members if isinstance(entry, Group) else (entry,)
+    members = tuple(_own(member, identity) for member in listed)
+    # A group of nobody is how a program says that there is none to be shown, each in
+    # words and a language of its own; with an @ it is `address_as_name`'s.
+    if isinstance(entry, Group) and ("@" in entry.name or any(map(_is_ascii, members))):
+        yield Group(entry.name, members)
+    else:
+        yield from members
 
 
 def _own(mailbox: Mailbox, identity: Identity) -> Mailbox:
