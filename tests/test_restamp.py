@@ -41,7 +41,7 @@ def test_octets() -> None:
     """The whole block, as the Internet gets it."""
     raw = (
         b'From: "Mary" <mary@home.example.org>\r\n'
-        b'To: "bob@mail.i2p" <Bob@Mail.I2P>, Eve <eve@example.com>\r\n'
+        b'To: "B, bob@mail.i2p" <Bob@Mail.I2P>, Eve <eve@example.com>\r\n'
         b"Cc: jondoe@mail.i2p\r\n"
         b"Reply-To: mary@home.example.org\r\n"
         b"Date: Sun, 22 Nov 2026 05:27:01 -0400\r\n"
@@ -56,7 +56,7 @@ def test_octets() -> None:
     assert released(handed_in(raw)) == (
         b"Date: Sun, 22 Nov 2026 15:21:00 +0000\r\n"
         b"From: jondoe@i2pmail.org\r\n"
-        b'To: "bob@i2pmail.org" <bob@i2pmail.org>, Eve <eve@example.com>\r\n'
+        b'To: "B, bob@i2pmail.org" <bob@i2pmail.org>, Eve <eve@example.com>\r\n'
         b"Cc: jondoe@i2pmail.org\r\n"
         b"Subject: to bob@mail.i2p\r\n"
         b"Message-ID: <d6b1ef02@i2pmail.org>\r\n"

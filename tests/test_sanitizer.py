@@ -252,6 +252,9 @@ def test_not_own(other: str) -> None:
     [
         ("To: Alice <a@b>, c@d", "Alice <a@b>, c@d"),
         ('To: "Alice" <A@B>', "Alice <A@b>"),
+        ('To: "a@b" <a@b>', "a@b"),
+        ("To: \"'Bob@Mail.i2p'\" <bob@mail.i2p>", "bob@mail.i2p"),
+        ('To: "a@b" <c@d>', '"a@b" <c@d>'),
         ("To: a@b\r\nTo: c@d\r\nTO : e@f", "a@b, c@d, e@f"),
         ("To: =?iso-8859-1?q?J=F6rg_M?= <a@b>", "=?utf-8?q?J=C3=B6rg_M?= <a@b>"),
         ("To: Jörg M <a@b>", "=?utf-8?q?J=C3=B6rg_M?= <a@b>"),

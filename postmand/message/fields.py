@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from postmand.message import dates, encoded, headers
 from postmand.message.address import Address, Group, Mailbox, parse_list
@@ -165,8 +165,10 @@ def _own(mailbox: Mailbox, identity: Identity) -> Mailbox:
         return identity.mailbox
     if any(address.domain == one.domain for one in identity.own):
         # Members' names have no capitals: how somebody writes them is a habit.
-        return evolve(mailbox, address=Address(address.local.lower(), address.domain))
-    return mailbox
+        address = Address(address.local.lower(), address.domain)
+    # Some programs put the address where there is no name, one of them in quotes.
+    unnamed = mailbox.name.strip("'\"<>").lower() == str(address).lower()
+    return Mailbox("" if unnamed else mailbox.name, address)
 
 
 def _group_words(name: str, members: Iterable[Mailbox]) -> list[bytes]:
