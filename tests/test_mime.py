@@ -581,6 +581,23 @@ def test_content_ids() -> None:
     assert second["Content-Disposition"] == 'inline; filename="b.png"'
 
 
+def test_content_ids_in_plain_text() -> None:
+    """The plain text beside HTML names the same pictures by the same fresh ids."""
+    old = "image001.png@01DA1C2F.6A3B4C50"
+    picture = ("--b", "Content-Type: image/png", f"Content-ID: <{old}>", "", "A")
+    html = ("--b", "Content-Type: text/html", "", f"<img src=cid:{old}>")
+    plain = ("--b", "", f"See [cid:{old}] or cid:none@old")
+    message = washed(_multipart(*plain, *html, *picture, "--b--"))
+    text, page, image = _parsed(message).get_payload()
+    fresh = image["Content-ID"][1:-1]
+    assert text.get_payload() == f"See [cid:{fresh}] or cid:none@old"
+    assert page.get_payload() == f"<img src=cid:{fresh}>"
+    assert b"01DA1C2F" not in message
+    # Without HTML nothing refers to a part, and the text is its writer's.
+    lines = washed(_multipart(*plain, *picture, "--b--"))
+    assert f"[cid:{old}]".encode() in lines
+
+
 def test_armoured_html() -> None:
     """Armoured HTML keeps its octets, references and all."""
     text = "-----BEGIN PGP SIGNED MESSAGE-----<img src=cid:a@old>"

@@ -735,6 +735,10 @@ _HOSTILE: dict[str, Callable[[int], bytes]] = {
     "cids": lambda n: _related(b"cid:i@x " * n),
     "no cids": lambda n: _related(b"cid:" * n),
     "html words": lambda n: _related(b"cid:" + b"%" * n),
+    "cids in plain text": lambda n: _mixed(
+        b"--b\r\n\r\n" + b"[cid:i" * n + b"\r\n--b\r\nContent-Type: text/html\r\n"
+        b"Content-ID: <i@x>\r\n\r\n"
+    ),
     "forwards": lambda n: (b"Content-Type: message/rfc822\r\n\r\n" * 20) + b"x: y" * n,
     "report": lambda n: _mixed(
         b"--b\r\nContent-Type: message/delivery-status\r\n\r\n"

@@ -51,6 +51,8 @@ _PARAMETERS: dict[bytes, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
 }
 # As long as an id may be, every octet of it quoted; what is longer is no id of ours.
 _CID = re.compile(rb"(\bcid:)([^\x00-\x20\"&';<>()\\]{1,768}+)", re.IGNORECASE)
+# How Outlook names a picture in the plain text beside its HTML, with the clock in it.
+_CID_IN_PLAIN = re.compile(rb"(\[cid:)([^\x00-\x20\[\]]{1,768}+)(?=\])", re.IGNORECASE)
 # A short id used very often would make a message many times its size.
 _MOST_CIDS = 10_000
 
@@ -154,8 +156,9 @@ class Writer:
             charset = b"utf-8"
             if not (leaf.clean and text is leaf.content):
                 text, _ = transfer.with_crlf(text)
-        if leaf.label.kind == b"text/html" and self.content_ids and not armoured:
-            text = _CID.sub(self._renamed, text)
+        if self.html and self.content_ids and not armoured:
+            cid = _CID if leaf.label.kind == b"text/html" else _CID_IN_PLAIN
+            text = cid.sub(self._renamed, text)
         untouched = leaf.clean and text is leaf.content
         clean = untouched or not any(bare_ends(text))
         if top and text and not text.endswith(b"\r\n"):
