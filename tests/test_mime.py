@@ -201,6 +201,12 @@ def test_what_is_no_structure(head: bytes, kind: bytes) -> None:
     assert part.content == b"--b\r\n\r\nx\r\n"
 
 
+def test_boundary_with_a_blank_behind() -> None:
+    """A blank at a boundary's end is in none of its lines (RFC 2046 5.1.1)."""
+    lines = ("by Client/1.0", "--b", "", "one", "--b ", "", "two", "--b--")
+    assert _contents(_tree(_multipart(*lines, boundary="b "))) == [b"one", b"two"]
+
+
 def test_octets_without_boundary() -> None:
     """With a NUL in it such a leaf is no text."""
     part = _tree(b"Content-Type: multipart/mixed\r\n\r\n\0\r\n")
@@ -519,6 +525,17 @@ def test_armour() -> None:
     plain = b"-----BEGIN PGP MESSAGE-----\r\n\r\nabc\r\n-----END PGP MESSAGE-----"
     written = _wash_part("Content-Type: text/plain", content=plain)
     assert written.endswith("7bit\r\n\r\n" + plain.decode())
+
+
+@pytest.mark.parametrize("encoding", ["base64;", '"base64"', "BASE64(x)", "base64 x"])
+def test_encoding_with_more_around_it(encoding: str) -> None:
+    """What some put around an encoding's name leaves the file readable."""
+    written = _wash_part(
+        "Content-Type: image/png; name=a.png",
+        f"Content-Transfer-Encoding: {encoding}",
+        content=b"SGVsbG8=",
+    )
+    assert _parsed(written.encode()).get_payload(decode=True) == b"Hello"
 
 
 def test_unreadable_encoding() -> None:

@@ -40,7 +40,8 @@ _SEALING = {
 _SEAL_HEADER = 4_096
 
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*+(?:\r\n|\Z)")
-_ENCODING = re.compile(rb"[!-~]{1,40}+")
+# Some write `base64;` or put it in quotes: a token it is in either case.
+_ENCODING = re.compile(rb'"?+([!#-\'*+\-.0-9A-Z^-~]{1,40}+)')
 _BOUNDARY_OCTETS = 256
 _DECODINGS = 2
 
@@ -211,7 +212,8 @@ class Reader:
 
     def _multipart(self, label: Label, encoding: bytes, body: Body, depth: int) -> Part:
         data = body.data
-        boundary = label.parameters.get(b"boundary", b"")
+        # RFC 2046 5.1.1: it does not end with a blank, whatever its parameter says.
+        boundary = label.parameters.get(b"boundary", b"").rstrip(b" \t")
         spans = _split(body, boundary, self.limits)
         if not spans:
             content = body.content
@@ -286,7 +288,7 @@ def _content_type(
 
 def _encoding(header: Header) -> bytes:
     match = _ENCODING.match(header.first(b"content-transfer-encoding") or b"")
-    return match[0].lower() if match else b""
+    return match[1].lower() if match else b""
 
 
 def _is_sealed(label: Label, parts: tuple[bytes, bytes]) -> bool:
