@@ -681,6 +681,16 @@ def test_sealed(kind: str) -> None:
     assert parsed.get_param("x") is None
 
 
+def test_sealed_by_a_type_with_x() -> None:
+    """The signature may be of the type with x-, or without, whatever the whole says."""
+    types = "application/x-pkcs7-signature", "application/pkcs7-signature"
+    for protocol, kind in (types, types[::-1]):
+        signature = ("--b", f"Content-Type: {kind}", "", "MIAG", "--b--")
+        told = f'signed; protocol="{protocol}"'
+        raw = _multipart("--b", "", "one  ", *signature, kind=told)
+        assert isinstance(_tree(raw), Sealed)
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -708,6 +718,25 @@ def test_fresh_boundaries() -> None:
     parsed = _parsed(message)
     assert parsed.get_boundary() != first.decode()
     assert parsed.get_payload(0).get_payload() == "--" + first.decode()
+
+
+@pytest.mark.parametrize("encoding", ["7bit", "base64"])
+def test_external_body(encoding: str) -> None:
+    """What is kept elsewhere has a header of its own, with a host in it: it falls."""
+    content = (
+        b"Content-Type: application/postscript\r\n"
+        b"Content-ID: <4711.1795342851.1@marys-laptop>\r\n\r\nget cv.ps\r\n"
+    )
+    written = _wash_part(
+        "Content-Type: message/external-body; access-type=local-file;"
+        " name=/home/realmary/cv.ps; site=marys-laptop",
+        f"Content-Transfer-Encoding: {encoding}",
+        content=base64.b64encode(content) if encoding == "base64" else content,
+    )
+    part = _parsed(written.encode())
+    assert part.get_content_type() == "application/octet-stream"
+    assert part.get_filename() == "cv.ps"
+    assert part.get_payload(decode=True).strip() == b"get cv.ps"
 
 
 _REPORT = (

@@ -182,8 +182,12 @@ class Reader:
                 "message-in-pieces",
                 "The client cut the message into pieces: let it send it whole",
             )
+        elif label.kind == b"message/external-body":
+            # What says where it is kept falls, and its own header tells the host.
+            octets = transfer.decode(body.content, encoding)
+            inner = Body.of_message(octets, self.limits)
+            return Leaf(_retyped(label, _OCTETS), b"", inner.content, inner.clean)
         elif label.kind.startswith(b"message/"):
-            # One that is kept elsewhere, or of a kind we do not know.
             label = _retyped(label, _OCTETS)
         return Leaf(label, encoding, body.content, body.clean)
 
@@ -295,7 +299,10 @@ def _is_sealed(label: Label, parts: tuple[bytes, bytes]) -> bool:
     """Tell whether there is what the multipart claims: it is no shelter otherwise."""
     place, protocols = _SEALING[label.kind]
     protocol = label.parameters.get(b"protocol", b"").lower()
-    return protocol in protocols and protocol in parts[place][:_SEAL_HEADER].lower()
+    header = parts[place][:_SEAL_HEADER].lower()
+    # RFC 8551 names a type that older programs write with x-, and some write both.
+    told = protocol.replace(b"/x-", b"/") in header.replace(b"/x-", b"/")
+    return protocol in protocols and told
 
 
 def _can_stay(content: bytes, limits: Limits) -> bool:
