@@ -623,6 +623,31 @@ def test_armoured_html() -> None:
     assert message.get_payload(0).get_payload() == text
 
 
+def test_data_fork() -> None:
+    """Of a Macintosh's file the file itself remains, where it stood."""
+    double = (
+        "--b",
+        "Content-Type: multipart/appledouble; boundary=d",
+        "Content-Disposition: attachment",
+        "",
+        "--d",
+        "Content-Type: application/applefile; name=cv.pdf",
+        "Content-Transfer-Encoding: base64",
+        "",
+        base64.b64encode(b"\0\5\x16\7 kMDItemWhereFroms").decode(),
+        "--d",
+        "Content-Type: application/pdf; name=cv.pdf; x-mac-creator=70727677",
+        "",
+        "A",
+        "--d--",
+    )
+    parts = _parsed(washed(_multipart("--b", "", "hi", *double, "--b--"))).get_payload()
+    kinds = [part.get_content_type() for part in parts]
+    assert kinds == ["text/plain", "application/pdf"]
+    assert parts[1].get_filename() == "cv.pdf"
+    assert parts[1].get_payload(decode=True) == b"A"
+
+
 def test_unused_content_ids() -> None:
     """Where nothing can refer to it a Content-ID is a fingerprint, and falls."""
     assert "Content-ID" not in _wash_part("Content-ID: <20261122.1@s-nail>")

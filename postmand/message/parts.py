@@ -98,6 +98,7 @@ class Writer:
 
         A root's content ends with CRLF, any other's does not need to.
         """
+        part = _data_fork(part)
         if isinstance(part, Leaf):
             written = self._leaf(part, top)
         elif isinstance(part, Multipart):
@@ -242,6 +243,18 @@ class Writer:
         chunks = [headers.write(own), *written.chunks]
         outer = _container(part.label.kind, [], written.eight_bit)
         return Written(outer, chunks, written.eight_bit)
+
+
+def _data_fork(part: Part) -> Part:
+    """Return the file in a multipart/appledouble (RFC 1740), any other part as it is.
+
+    The half beside it is the Macintosh's own: who made the file, and when, what opened
+    it, where it was downloaded.
+    """
+    if part.label.kind != b"multipart/appledouble" or not isinstance(part, Multipart):
+        return part
+    forks = [one for one in part.parts if one.label.kind != b"application/applefile"]
+    return forks[0] if len(forks) == 1 else part
 
 
 def _is_attached(label: Label, top: bool) -> bool:
