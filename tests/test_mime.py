@@ -538,6 +538,14 @@ def test_encoding_with_more_around_it(encoding: str) -> None:
     assert _parsed(written.encode()).get_payload(decode=True) == b"Hello"
 
 
+def test_named_alternative() -> None:
+    """A named form of the text, as Zimbra's invitations, is no file beside it."""
+    lines = ("--b", "", "meet", "--b", "Content-Type: text/calendar; name=meeting.ics")
+    raw = _multipart(*lines, "", "BEGIN:VCALENDAR", "--b--", kind="alternative")
+    part = _parsed(washed(raw)).get_payload(1)
+    assert part["Content-Disposition"] == 'inline; filename="meeting.ics"'
+
+
 def test_unreadable_encoding() -> None:
     """An encoding nobody knows leaves its octets, as a file (RFC 2045 6.4)."""
     written = _wash_part(

@@ -93,10 +93,11 @@ class Writer:
     _fresh_ids: dict[bytes, bytes] = Factory(dict)
     _cids: int = 0
 
-    def write(self, part: Part, *, top: bool = False, related: bool = False) -> Written:
+    def write(self, part: Part, *, top: bool = False, within: bytes = b"") -> Written:
         """Return the part written; `top` is the root of a message, own or forwarded.
 
-        A root's content ends with CRLF, any other's does not need to.
+        `within` is the type of the multipart it stands in. A root's content ends with
+        CRLF, any other's does not need to.
         """
         part = _data_fork(part)
         if isinstance(part, Leaf):
@@ -108,9 +109,11 @@ class Writer:
         else:
             written = self._forwarded(part)
         label = part.label
+        related = within == b"multipart/related"
         used = bool(label.content_id) and (related or self.html) and not top
         if isinstance(part, Leaf | Forwarded) and _is_attached(label, top):
-            written.fields.append(_disposition(label, used))
+            shown = used or within == b"multipart/alternative"
+            written.fields.append(_disposition(label, shown))
         if used:
             content_id = b"<%s>" % self._content_id(label.content_id)
             written.fields.append((b"Content-ID", content_id))
@@ -190,13 +193,12 @@ class Writer:
     def _multipart(self, part: Multipart) -> Written:
         label = part.label
         kind = label.kind if label.kind in _MULTIPARTS else b"multipart/mixed"
-        related = kind == b"multipart/related"
-        children = [self.write(child, related=related) for child in part.parts]
+        children = [self.write(child, within=kind) for child in part.parts]
         contents = [[headers.write(child.fields), *child.chunks] for child in children]
         kept = _parameters(label) if kind == label.kind else []
         start = label.parameters.get(b"start", b"").strip(b"<> \t")
         ids = {child.label.content_id for child in part.parts} - {b""}
-        if related and start in ids:
+        if kind == b"multipart/related" and start in ids:
             kept.append((b"start", b"<%s>" % self._content_id(start)))
         eight_bit = any(child.eight_bit for child in children)
         return self._bounded(kind, kept, contents, eight_bit)
@@ -262,9 +264,9 @@ def _is_attached(label: Label, top: bool) -> bool:
     return bool(label.file_name) or (label.disposition == b"attachment" and not top)
 
 
-def _disposition(label: Label, used: bool) -> Field:
-    """Return Content-Disposition; unsaid, what is referred to is shown in place."""
-    value = label.disposition or (b"inline" if used else b"attachment")
+def _disposition(label: Label, shown: bool) -> Field:
+    """Return Content-Disposition; unsaid, what is `shown` in place is inline."""
+    value = label.disposition or (b"inline" if shown else b"attachment")
     name = label.file_name.encode("utf-8", "replace")
     kept = [(b"filename", name)] if name else []
     return b"Content-Disposition", _structured(b"Content-Disposition", value, kept)
