@@ -20,26 +20,27 @@ _HEADER_OCTETS = 320
 _MOST = 1_000
 
 _ATOM = rb"[!#-'*+\-/-9=?A-Z^-~\x80-\xff]++"
-_DOT_ATOM = re.compile(_ATOM + rb"(?:\." + _ATOM + rb")*+")
-_NAME_DOMAIN = rb"[0-9A-Za-z_\x80-\xff](?:[0-9A-Za-z_\x80-\xff-]*+)"
+_DOT_ATOM = re.compile(_ATOM + rb"(?>(?:\." + _ATOM + rb")*)")
+_NAME_DOMAIN = rb"[0-9A-Za-z_\x80-\xff][0-9A-Za-z_\x80-\xff-]*+"
 _DOMAIN = re.compile(
-    rb"(?:" + _NAME_DOMAIN + rb"(?:\." + _NAME_DOMAIN + rb")*+|\[[!-Z^-~]++\])"
+    rb"(?:" + _NAME_DOMAIN + rb"(?>(?:\." + _NAME_DOMAIN + rb")*)|\[[!-Z^-~]++\])"
 )
 # Most lists are one plain address, and need no grammar.
 _ALONE = re.compile(
-    rb"(<)?+([0-9A-Za-z_+-]++(?:\.[0-9A-Za-z_+-]++)*+)@([0-9A-Za-z.-]++)(?(1)>)"
+    rb"(<)?([0-9A-Za-z_+-]++(?>(?:\.[0-9A-Za-z_+-]++)*))@([0-9A-Za-z.-]++)(?(1)>)"
 )
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SPECIAL = re.compile(rb'(["\\])')
 
+_WORDS = rb'(?:"(?>(?:[^"\\]|\\.)*)"|[^<>" ])'
 _PATH = re.compile(
-    rb' *+(?:<((?:"(?:[^"\\]|\\.)*+"|[^<>" ])*+)>|((?:"(?:[^"\\]|\\.)*+"|[^<>" ])++))'
+    rb" *+(?:<((?>" + _WORDS + rb"*))>|((?>" + _WORDS + rb"+)))"
     rb"(?: ++(.*+))?",
     re.DOTALL,
 )
 _PARAMETER = re.compile(rb"([0-9A-Za-z][0-9A-Za-z-]*+)(?:=([!-<>-~\x80-\xff]++))?")
-_SPLIT = re.compile(rb'("(?:[^"\\]|\\.)*+"|[^"@]*+)(?:@([^"]*+))?')
+_SPLIT = re.compile(rb'("(?>(?:[^"\\]|\\.)*)"|[^"@]*+)(?:@([^"]*+))?')
 
 
 class AddressError(ValueError):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from attrs import define, field, frozen
 
 _TOKEN = re.compile(
-    rb'([ \t\r\n]++)|"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|(\()|(\[[^\[\]\\\r\n<>,;]*+\])'
+    rb'([ \t\r\n]++)|"((?>(?:[^"\\]|\\.)*))(?:"|\\?\Z)|(\()|(\[[^\[\]\\\r\n<>,;]*+\])'
     rb"|([<>,;:@.])|([^\x00-\x20\x7f\"()<>\[\],;:@.\\]++)|(.)",
     re.DOTALL,
 )

@@ -26,7 +26,7 @@ from postmand.message.restamp import RELEASED
 SUBJECT = "Undelivered mail"
 
 _FIELD = re.compile(
-    rb"^([!-9;-~]++):[ \t]*+((?:[^\r\n]++|\r\n[ \t])*+)\r\n", re.MULTILINE
+    rb"^([!-9;-~]++):[ \t]*+((?>(?:[^\r\n]++|\r\n[ \t])*))\r\n", re.MULTILINE
 )
 _RETURNED_OCTETS = 16_384
 _SAID = 300

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 Ask = Callable[[str, str], Records]
 """Asks for (name, kind) and waits for the answer: to be called in a thread."""
 
-_LABEL = r"[0-9a-z_](?:[0-9a-z_-]{0,61}[0-9a-z_])?+"
-_NAME = re.compile(rf"(?:{_LABEL}\.)*+{_LABEL}")
+_LABEL = r"[0-9a-z_](?>(?:[0-9a-z_-]{0,61}[0-9a-z_])?)"
+_NAME = re.compile(rf"(?>(?:{_LABEL}\.)*){_LABEL}")
 # What a macro of SPF makes of a local part may hold anything that prints.
-_ASKABLE = re.compile(r"(?:[!-\-/-\[\]-~]{1,63}+\.)*+[!-\-/-\[\]-~]{1,63}+")
+_ASKABLE = re.compile(r"(?>(?:[!-\-/-\[\]-~]{1,63}+\.)*)[!-\-/-\[\]-~]{1,63}+")
 _LONGEST_NAME = 253
 _FAILED = Records("failed")
 _NO_NAME = Records("none", exists=False)

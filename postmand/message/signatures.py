@@ -30,7 +30,7 @@ MOST = 5
 Keys = Callable[[str], list[bytes] | None]
 """Returns the TXT records of a key's name, None where nobody can tell now."""
 
-_FIELD = re.compile(rb"([!-9;-~]++)([ \t]*+:(?:[^\r\n]++|\r\n[ \t])*+\r\n)")
+_FIELD = re.compile(rb"([!-9;-~]++)([ \t]*+:(?>(?:[^\r\n]++|\r\n[ \t])*)\r\n)")
 _NAME = b"dkim-signature"
 _FIELD_OCTETS = 8_192
 _KEY_OCTETS = 4_096

@@ -22,7 +22,7 @@ _TRACES = frozenset(
 )
 # A field: its name, a colon, and all up to a line that does not go on with a blank.
 _FIELD = re.compile(
-    rb"^([!-9;-~]++)[ \t]*+:[^\r]*+\r\n(?:[ \t][^\r]*+\r\n)*+", re.MULTILINE
+    rb"^([!-9;-~]++)[ \t]*+:[^\r]*+\r\n(?>(?:[ \t][^\r]*+\r\n)*)", re.MULTILINE
 )
 
 

@@ -58,7 +58,7 @@ _MOST_ENVELOPE = (
 # An envelope's address is one line; a field's value may be folded (RFC 5322 2.2.3).
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _FOLDED = re.compile(
-    rb"[^\x00-\x08\x0a-\x1f\x7f]*+(?:\r\n[ \t][^\x00-\x08\x0a-\x1f\x7f]*+)*+"
+    rb"[^\x00-\x08\x0a-\x1f\x7f]*+(?>(?:\r\n[ \t][^\x00-\x08\x0a-\x1f\x7f]*+)*)"
 )
 
 Opened = tuple[bytes, Crate]
