@@ -256,7 +256,12 @@ def test_every_charset_is_there() -> None:
         (b"a/b; x*=nosuch''%F6", b"a/b", {b"x": b"\xf6"}),
         (b"a/b; x*=%F6", b"a/b", {b"x": b"\xf6"}),
         (b"a/b; x*1234=a; =b; *=c; ; x", b"a/b", {}),
-        (b"attachment; filename=a b.txt", b"attachment", {b"filename": b"a"}),
+        (
+            b"a/b; name=a  b (1).txt ; x=y z",
+            b"a/b",
+            {b"name": b"a  b (1).txt", b"x": b"y"},
+        ),
+        (b"a/b; name=a b=c; x=y", b"a/b", {b"name": b"a", b"x": b"y"}),
         (b"; x=1", b"", {}),
         (b"", b"", {}),
     ],

@@ -399,7 +399,7 @@ def test_part_headers() -> None:
 @pytest.mark.parametrize(
     ("header", "field"),
     [
-        ("Content-Disposition: inline; filename=a b", 'inline; filename="a"'),
+        ("Content-Disposition: inline; filename=a b.c", 'inline; filename="a b.c"'),
         ('Content-Disposition: x-odd; filename="a b"', 'attachment; filename="a b"'),
         ("Content-Type: image/png; name=a.png", 'attachment; filename="a.png"'),
         (

@@ -735,6 +735,9 @@ _HOSTILE: dict[str, Callable[[int], bytes]] = {
     "cids": lambda n: _related(b"cid:i@x " * n),
     "no cids": lambda n: _related(b"cid:" * n),
     "html words": lambda n: _related(b"cid:" + b"%" * n),
+    "words of a name": lambda n: (
+        b"Content-Type: a/b" + b"; name=a" + b" b" * n + b"=\r\n\r\n"
+    ),
     "cids in plain text": lambda n: _mixed(
         b"--b\r\n\r\n" + b"[cid:i" * n + b"\r\n--b\r\nContent-Type: text/html\r\n"
         b"Content-ID: <i@x>\r\n\r\n"

@@ -14,10 +14,13 @@ _VALUE = re.compile(
     rb"[ \t]*+([!#-'*+\-.0-9A-Z^-~]{1,127}+)"
     rb"(?:[ \t]*+/[ \t]*+([!#-'*+\-.0-9A-Z^-~]{1,127}+))?"
 )
+# The last group: more words, up to where the next parameter can begin.
 _PARAMETER = re.compile(
-    rb';[ \t]*+([^\s=;"()]++)[ \t]*+=[ \t]*+(?:"((?>(?:[^"\\]|\\.)*))"?|([^\s;]*+))',
+    rb';[ \t]*+([^\s=;"()]++)[ \t]*+=[ \t]*+(?:"((?>(?:[^"\\]|\\.)*))"?'
+    rb'|([^\s;]*+)((?>(?:[ \t]++[^\s;="]++)*)(?=[ \t]*+(?:;|\Z)))?)',
     re.DOTALL,
 )
+_FILE_NAMES = frozenset((b"name", b"filename"))
 _NAME = re.compile(rb"([^*]++)(?:\*(\d{1,3}))?(\*)?")
 # Only these two are unescaped: `\U` in `C:\Users\mary\cv.pdf` is no escape but a path.
 _ESCAPED = re.compile(rb'\\(["\\])')
@@ -42,8 +45,10 @@ def parse(value: bytes, limits: Limits) -> tuple[bytes, dict[bytes, bytes]]:
     count = 0
     for found in _PARAMETER.finditer(value, match.end()):
         count += 1
-        name, quoted, bare = found.groups()
+        name, quoted, bare, more = found.groups()
         text = bare if quoted is None else _ESCAPED.sub(rb"\1", quoted)
+        if more and name.lower() in _FILE_NAMES:
+            text += more  # blanks without the quotes they need: `my cv.pdf`
         split = _NAME.fullmatch(name.lower())
         if split is None:
             continue
