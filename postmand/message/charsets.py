@@ -26,9 +26,15 @@ def _families() -> Iterator[tuple[bytes, str]]:
         yield b"cp%d" % number, f"cp{number}"
 
 
+# What is not registered is there because programs write it: Java's names, Eudora's.
 _OTHERS = (
     (b"big5", "big5"),
     (b"big5-hkscs", "big5hkscs"),
+    (b"cp932", "cp932"),
+    (b"cp936", "gb18030"),
+    (b"cp949", "cp949"),
+    (b"cp950", "cp950"),
+    (b"csiso2022jp", "iso2022_jp"),
     (b"euc-jp", "euc_jp"),
     (b"euc-kr", "cp949"),
     (b"gb18030", "gb18030"),
@@ -36,15 +42,23 @@ _OTHERS = (
     (b"gbk", "gb18030"),
     (b"iso-2022-jp", "iso2022_jp"),
     (b"iso-2022-kr", "iso2022_kr"),
+    (b"iso-8859-8-i", "iso8859_8"),  # RFC 1556: the order of display, not the letters
     (b"koi8-r", "koi8_r"),
     (b"koi8-u", "koi8_u"),
     (b"ks-c-5601-1987", "cp949"),
     (b"macintosh", "mac_roman"),
+    (b"ms932", "cp932"),
+    (b"ms949", "cp949"),
     (b"shift-jis", "cp932"),
     (b"sjis", "cp932"),
     (b"tis-620", "cp874"),
     (b"windows-31j", "cp932"),
     (b"windows-874", "cp874"),
+    (b"windows-949", "cp949"),
+    (b"x-gbk", "gb18030"),
+    (b"x-mac-cyrillic", "mac_cyrillic"),
+    (b"x-mac-roman", "mac_roman"),
+    (b"x-sjis", "cp932"),
 )
 _CODECS = dict(chain(_families(), _OTHERS))
 
@@ -94,7 +108,7 @@ def decode_unlabelled(octets: bytes) -> str:
 def to_utf8(octets: bytes, label: bytes) -> bytes | None:
     """Return the same text in UTF-8, or None where it does not decode strictly."""
     name = _normal(label)
-    if octets.isascii() and not name.startswith(b"iso-2022-") and _known(name):
+    if octets.isascii() and b"2022" not in name and _known(name):
         return octets
     text = decode(octets, label)
     if text is None or name in _ASCII or name in _UTF_8:
