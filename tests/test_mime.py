@@ -657,8 +657,21 @@ def test_data_fork() -> None:
 
 
 def test_unused_content_ids() -> None:
-    """Where nothing can refer to it a Content-ID is a fingerprint, and falls."""
+    """Where nothing refers to it a Content-ID is a fingerprint, and falls."""
     assert "Content-ID" not in _wash_part("Content-ID: <20261122.1@s-nail>")
+    page = ("--b", "Content-Type: text/html", "Content-ID: <1@exchange>", "")
+    file = ("--b", "Content-Type: application/pdf; name=cv.pdf", "Content-ID: <f_1>")
+    html = "<img src=cid:2@x>"
+    shown = ("--b", "Content-Type: image/png; name=a.png", "Content-ID: <2@x>")
+    lines = (*page, html, *file, "", "A", *shown, "", "B", "--b--")
+    parts = _parsed(washed(_multipart(*lines))).get_payload()
+    assert [part["Content-ID"] is None for part in parts] == [True, True, False]
+    assert parts[1]["Content-Disposition"] == 'attachment; filename="cv.pdf"'
+    # Neither a file nor armour is changed, so nothing there can follow a fresh id.
+    page = (*page[:2], "Content-Disposition: attachment", "")
+    for text in (page, ("--b", "Content-Type: text/html", "", "-----BEGIN PGP ")):
+        lines = (*text, html, *shown, "", "B", "--b--")
+        assert b"Content-ID" not in washed(_multipart(*lines))
 
 
 def test_types_of_multiparts() -> None:

@@ -140,7 +140,7 @@ def wash(
     empty or not printable. `date` (a Date field's body) and `message_id` stand in for
     the sender's, where there is none that can be read. Raises MessageError for limits.
     """
-    writer = Writer(_NOBODY, _ALL_IDS, rng, draft.content_ids, draft.html)
+    writer = Writer(_NOBODY, _ALL_IDS, rng, draft.content_ids)
     written = writer.write(draft.root, top=True)
     head = (
         *_results(results),

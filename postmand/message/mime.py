@@ -18,6 +18,9 @@ from postmand.message.limits import Limits, MessageError
 from postmand.message.lines import bare_ends
 from postmand.message.parameters import base_name
 
+ARMOUR = b"-----BEGIN PGP "
+"""How text begins that is signed or encrypted in place: not an octet may change."""
+
 _PLAIN = b"text/plain"
 _OCTETS = b"application/octet-stream"
 _MESSAGES = frozenset((b"message/rfc822", b"message/global", b"message/news"))
@@ -152,15 +155,12 @@ class Body:
 class Reader:
     """Reads one message's parts and counts them.
 
-    `ids` gathers the msg-ids of forwarded messages, `content_ids` those of the parts;
-    `html` tells whether there is a part that may use them.
+    `ids` gathers the msg-ids of forwarded messages.
     """
 
     limits: Limits
     count: int = 0
     ids: dict[bytes, None] = Factory(dict)
-    content_ids: set[bytes] = Factory(set)
-    html: bool = False
 
     def part(self, body: Body, depth: int = 0, default: bytes = _PLAIN) -> Part:
         """Return the part with that header and body; `default` is its type unsaid."""
@@ -209,9 +209,6 @@ class Reader:
         content_id = b""
         if not body.root:  # nothing refers to a whole message
             content_id = (header.first(b"content-id") or b"").strip(b"<> \t")
-        if content_id:
-            self.content_ids.add(content_id)
-        self.html = self.html or kind == b"text/html"
         return Label(kind, named, disposition, base_name(name), content_id)
 
     def _multipart(self, label: Label, encoding: bytes, body: Body, depth: int) -> Part:

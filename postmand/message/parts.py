@@ -9,19 +9,33 @@ from __future__ import annotations
 
 import re
 from typing import Protocol
-from urllib.parse import unquote_to_bytes
 
 from attrs import Factory, define, field
 
-from postmand.message import charsets, fields, headers, parameters, reports, transfer
+from postmand.message import (
+    charsets,
+    content_ids,
+    fields,
+    headers,
+    parameters,
+    reports,
+    transfer,
+)
 from postmand.message.fields import Field, Identity, Threads
 from postmand.message.headers import fold
 from postmand.message.limits import MessageError
 from postmand.message.lines import bare_ends
-from postmand.message.mime import Forwarded, Label, Leaf, Multipart, Part, Sealed
+from postmand.message.mime import (
+    ARMOUR,
+    Forwarded,
+    Label,
+    Leaf,
+    Multipart,
+    Part,
+    Sealed,
+)
 
 _TEXT = frozenset((b"text/plain", b"text/html"))
-_ARMOUR = b"-----BEGIN PGP "
 _MULTIPARTS = frozenset(
     b"multipart/" + kind
     for kind in (
@@ -49,10 +63,6 @@ _PARAMETERS: dict[bytes, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
     b"application/pkcs7-mime": ((b"smime-type", _WORD),),
     b"application/x-pkcs7-mime": ((b"smime-type", _WORD),),
 }
-# As long as an id may be, every octet of it quoted; what is longer is no id of ours.
-_CID = re.compile(rb"(\bcid:)([^\x00-\x20\"&';<>()\\]{1,768}+)", re.IGNORECASE)
-# How Outlook names a picture in the plain text beside its HTML, with the clock in it.
-_CID_IN_PLAIN = re.compile(rb"(\[cid:)([^\x00-\x20\[\]]{1,768}+)(?=\])", re.IGNORECASE)
 # A short id used very often would make a message many times its size.
 _MOST_CIDS = 10_000
 
@@ -80,16 +90,13 @@ class Written:
 class Writer:
     """Writes the parts of one message.
 
-    `content_ids` are those its parts have. One is written where something may refer to
-    it, within multipart/related or anywhere beside `html`: some clients put one on
-    every part, with the clock in it.
+    `content_ids` are those of its parts that are in use; others fall.
     """
 
     identity: Identity
     threads: Threads
     rng: Random
     content_ids: frozenset[bytes] = frozenset()
-    html: bool = False
     _fresh_ids: dict[bytes, bytes] = Factory(dict)
     _cids: int = 0
 
@@ -109,8 +116,7 @@ class Writer:
         else:
             written = self._forwarded(part)
         label = part.label
-        related = within == b"multipart/related"
-        used = bool(label.content_id) and (related or self.html) and not top
+        used = label.content_id in self.content_ids and not top
         if isinstance(part, Leaf | Forwarded) and _is_attached(label, top):
             shown = used or within == b"multipart/alternative"
             written.fields.append(_disposition(label, shown))
@@ -151,7 +157,7 @@ class Writer:
         its octets and its label.
         """
         text = charsets.to_utf8(octets, charset)
-        armoured = _ARMOUR in octets
+        armoured = ARMOUR in octets
         if text is None or armoured:
             if charsets.is_ascii_label(charset) or not _WORD.fullmatch(charset):
                 charset = b"unknown-8bit" if text is None else b"utf-8"
@@ -160,8 +166,9 @@ class Writer:
             charset = b"utf-8"
             if not (leaf.clean and text is leaf.content):
                 text, _ = transfer.with_crlf(text)
-        if self.html and self.content_ids and not armoured:
-            cid = _CID if leaf.label.kind == b"text/html" else _CID_IN_PLAIN
+        if self.content_ids and not armoured:
+            html = leaf.label.kind == b"text/html"
+            cid = content_ids.IN_HTML if html else content_ids.IN_PLAIN
             text = cid.sub(self._renamed, text)
         untouched = leaf.clean and text is leaf.content
         clean = untouched or not any(bare_ends(text))
@@ -171,9 +178,7 @@ class Writer:
         return charset, encoding, chunks
 
     def _renamed(self, match: re.Match[bytes]) -> bytes:
-        old = match[2]
-        if b"%" in old:
-            old = unquote_to_bytes(old)
+        old = content_ids.named(match[2])
         if old not in self.content_ids:
             return match[0]
         self._cids += 1

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from postmand.message import fields, headers
+from postmand.message import content_ids, fields, headers
 from postmand.message.fields import Identity, Threads
 from postmand.message.headers import Header
 from postmand.message.limits import Limits, MessageError
@@ -41,7 +41,6 @@ class Draft:
     header: Header = field(repr=False)
     root: Part = field(repr=False)
     content_ids: frozenset[bytes] = field(repr=False)
-    html: bool = field(repr=False)
 
 
 @frozen
@@ -75,8 +74,7 @@ def parse(raw: bytes, limits: Limits, *, clean: bool = False) -> Draft:
         tuple(ids)[:_THREAD_IDS],
         header,
         root,
-        frozenset(reader.content_ids),
-        reader.html,
+        content_ids.in_use(root),
     )
 
 
@@ -90,7 +88,7 @@ def wash(
     one in tests.
     """
     known = Threads(threads, frozenset(draft.thread_ids))
-    writer = Writer(identity, known, rng, draft.content_ids, draft.html)
+    writer = Writer(identity, known, rng, draft.content_ids)
     written = writer.write(draft.root, top=True)
     head = (
         *fields.submitted(draft.header, identity, known),
