@@ -191,6 +191,8 @@ def test_misleading_addresses() -> None:
         (b"J\xf6rg <a@b>", "Jörg"),
         (b"=?utf-8?q?Jon=0D=0ABcc=3A_x=40y?= <a@b>", "Jon Bcc: x@y"),
         (b"=?utf-8?q?a=2C_b=40c?= <a@b>", "a, b@c"),
+        (b"=?UTF-8?Q?Doe,_Jon_(J)?= <a@b>", "Doe, Jon (J)"),
+        (b"=?utf-8?q?Re:x;y?= =?utf-8?q?_z?= <a@b>", "Re:x;y z"),
         (b"Jon (Jonny) Doe <a@b>", "Jon Doe"),
         (b"(Jon Doe) <a@b>", ""),
         (b'"\x07 bell" <a@b>', "bell"),
@@ -220,7 +222,11 @@ def test_groups() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([b"a", b"@", b"b", *map(bytes, zip(b'<>,;:."()\\ \t[]'))]))
+    st.lists(
+        st.sampled_from(
+            [b"a", b"@", b"b", b"=?u?q?", b"?=", *map(bytes, zip(b'<>,;:."()\\ \t[]'))]
+        )
+    )
 )
 def test_any_list(pieces: list[bytes]) -> None:
     """Whatever stands in a list, each address found is one that can be written."""
@@ -243,6 +249,7 @@ def test_any_list(pieces: list[bytes]) -> None:
         b"<@a,",
         b"a@b,",
         b"=?utf-8?q?x?= ",
+        b"=?utf-8?q?,",
         b"((a) ",
     ],
 )

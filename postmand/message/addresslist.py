@@ -13,8 +13,9 @@ from attrs import define, field, frozen
 
 _TOKEN = re.compile(
     rb'([ \t\r\n]++)|"((?>(?:[^"\\]|\\.)*))(?:"|\\?\Z)|(\()|(\[[^\[\]\\\r\n<>,;]*+\])'
-    rb"|([<>,;:@.])|([^\x00-\x20\x7f\"()<>\[\],;:@.\\]++)|(.)",
-    re.DOTALL,
+    rb"|([<>,;:@.])|(=\?[^\s?<>@\"]{1,60}+\?[bq]\?[^\s?<>@\"]*+\?=)"
+    rb"|([^\x00-\x20\x7f\"()<>\[\],;:@.\\]++)|(.)",
+    re.DOTALL | re.IGNORECASE,
 )
 _COMMENT = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
@@ -62,8 +63,9 @@ def _tokens(value: bytes) -> Iterator[tuple[int, bytes]]:
             yield _LITERAL, match[4]
         elif group == 5:
             yield _SPECIAL, match[5]
-        elif group == 6:
-            yield _ATOM, match[6]
+        elif group in (6, 7):
+            # RFC 2047 5 (3) lets no comma into an encoded word; some write it there.
+            yield _ATOM, match[group]
 
 
 def _comment_end(value: bytes, place: int) -> int:
