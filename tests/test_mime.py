@@ -400,6 +400,10 @@ def test_part_headers() -> None:
     ("header", "field"),
     [
         ("Content-Disposition: inline; filename=a b.c", 'inline; filename="a b.c"'),
+        (
+            "Content-Disposition: inline; filename==?utf-8?q?=C3=B6?= =?utf-8?q?=2Ec?=",
+            "inline; filename*=utf-8''%C3%B6.c",
+        ),
         ('Content-Disposition: x-odd; filename="a b"', 'attachment; filename="a b"'),
         ("Content-Type: image/png; name=a.png", 'attachment; filename="a.png"'),
         (

@@ -17,7 +17,7 @@ _VALUE = re.compile(
 # The last group: more words, up to where the next parameter can begin.
 _PARAMETER = re.compile(
     rb';[ \t]*+([^\s=;"()]++)[ \t]*+=[ \t]*+(?:"((?>(?:[^"\\]|\\.)*))"?'
-    rb'|([^\s;]*+)((?>(?:[ \t]++[^\s;="]++)*)(?=[ \t]*+(?:;|\Z)))?)',
+    rb'|([^\s;]*+)((?>(?:[ \t]++(?:=\?[^\s;"]++|[^\s;="]++))*)(?=[ \t]*+(?:;|\Z)))?)',
     re.DOTALL,
 )
 _FILE_NAMES = frozenset((b"name", b"filename"))
