@@ -610,6 +610,26 @@ def test_content_ids() -> None:
     assert second["Content-Disposition"] == 'inline; filename="b.png"'
 
 
+@pytest.mark.parametrize(
+    ("old", "html"),
+    [
+        ("a&b@old", '<img src="cid:a&amp;b@old">'),
+        ("logo(1)@old", "<img src='cid:logo(1)@old'>"),
+        ("logo(1)@old", "<b style=background:url(cid:logo(1)@old)>"),
+        ("a@old", "<b style=background:url(cid:a@old);x:(y)>"),
+        ("a@old", "<b style=&quot;url(cid:a@old)&quot;>"),
+    ],
+)
+def test_odd_content_ids(old: str, html: str) -> None:
+    """What HTML quotes, and pairs of parentheses, do not end an id; all else does."""
+    page = ("--b", "Content-Type: text/html", "", html)
+    picture = ("--b", "Content-Type: image/png", f"Content-ID: <{old}>", "", "A")
+    parts = _parsed(washed(_multipart(*page, *picture, "--b--"))).get_payload()
+    fresh = parts[1]["Content-ID"][1:-1]
+    written = html.replace(old.replace("&", "&amp;"), fresh)
+    assert parts[0].get_payload() == written != html
+
+
 def test_content_ids_in_plain_text() -> None:
     """The plain text beside HTML names the same pictures by the same fresh ids."""
     old = "image001.png@01DA1C2F.6A3B4C50"

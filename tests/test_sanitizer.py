@@ -738,6 +738,7 @@ _HOSTILE: dict[str, Callable[[int], bytes]] = {
     "words of a name": lambda n: (
         b"Content-Type: a/b" + b"; name=a" + b" b" * n + b"=\r\n\r\n"
     ),
+    "cids in parentheses": lambda n: _related(b"cid:(" * n + b"cid:i(" + b"x" * n),
     "cids in plain text": lambda n: _mixed(
         b"--b\r\n\r\n" + b"[cid:i" * n + b"\r\n--b\r\nContent-Type: text/html\r\n"
         b"Content-ID: <i@x>\r\n\r\n"

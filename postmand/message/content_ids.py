@@ -10,13 +10,19 @@ from postmand.message import transfer
 from postmand.message.mime import ARMOUR, Forwarded, Leaf, Multipart, Part
 
 # As long as an id may be, every octet of it quoted; what is longer is no id of ours.
-IN_HTML = re.compile(rb"(\bcid:)([^\x00-\x20\"&';<>()\\]{1,768}+)", re.IGNORECASE)
+# Parentheses belong to it in pairs: the last one of `url(cid:logo(1)@x)` does not.
+_PLAIN = rb"[^\x00-\x20\"&';<>()\\]"
+IN_HTML = re.compile(
+    rb"(\bcid:)((?>(?:%b|&amp;|\(%b{0,99}+\)){1,768}))" % (_PLAIN, _PLAIN),
+    re.IGNORECASE,
+)
 # How Outlook names a picture in the plain text beside its HTML, with the clock in it.
 IN_PLAIN = re.compile(rb"(\[cid:)([^\x00-\x20\[\]]{1,768}+)(?=\])", re.IGNORECASE)
 
 
 def named(octets: bytes) -> bytes:
     """Return the id that stands behind `cid:`."""
+    octets = octets.replace(b"&amp;", b"&")
     return unquote_to_bytes(octets) if b"%" in octets else octets
 
 
