@@ -371,6 +371,12 @@ class NickServ(SessionTests):
         said = self.hear(b":irc.test 421 biff SQUERY :Unknown command")
         self.assertEqual(said, [b"JOIN #mail.i2p"])
 
+    def test_services_server_is_missing(self) -> None:
+        """ircd-hybrid tells of the server that is not there, not of NickServ."""
+        self.identify(services_host=HOST)
+        said = self.hear(b":irc.test 402 biff services.test :No such server")
+        self.assertEqual(said, [b"JOIN #mail.i2p"])
+
     def test_no_host_known(self) -> None:
         """Without the services' host: forms that the server itself hands over."""
         said = self.identify(filtered=False)

@@ -67,7 +67,9 @@ class Services:
         if line.code not in _REFUSALS or not self._words:
             return False
         about = line.param(1).partition(b"@")[0].lower()
-        if about not in (self._name, self._ways[self._way][0].lower()):
+        # Some name the services' server, where it is that one that is missing.
+        ours = (self._name, self._ways[self._way][0].lower(), self._host)
+        if not about or about not in ours:
             return False
         self._way = (self._way + 1) % len(self._ways)
         if self._way == 0:
