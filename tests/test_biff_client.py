@@ -305,6 +305,14 @@ class PulseOfTheLink(WireTests):
         self.clock.advance(60)
         self.assertFalse(self.transport.disconnecting)
 
+    def test_answered_by_a_user(self) -> None:
+        """On some servers a user may say PONG to us: that is no answer."""
+        self.clock.advance(90)
+        self.hear(b":eve PONG eve biff\r\n", b":eve!u@h PONG irc.test :biff\r\n")
+        self.assertEqual(self.listener.told, ["connected"])
+        self.hear(b":irc.test PONG irc.test :biff\r\n")
+        self.assertEqual(self.listener.told, ["connected", "answered"])
+
     def test_unanswered(self) -> None:
         """Who does not answer in time is left, though other lines come."""
         self.clock.advance(90)

@@ -19,6 +19,7 @@ from twisted.words.protocols.irc import IRCClient
 from zope.interface import implementer
 
 from postmand.biff import lines
+from postmand.biff.casemap import is_nick
 from postmand.biff.lines import Line, LineError
 from postmand.faults import log_fault
 
@@ -115,7 +116,7 @@ class Client(IRCClient):
             self._answer(parsed)
         elif parsed.command == b"PONG":
             # One PING is out at a time, and a tunnel may rewrite its word.
-            if self._quiet():
+            if not _is_from_user(parsed) and self._quiet():
                 self._answered_at = self._reactor.seconds()
                 self._safely(self._listener.answered)
         else:
@@ -225,3 +226,9 @@ class Client(IRCClient):
             function(*arguments)
         except Exception as error:
             log_fault(log, "the IRC session failed at a line", error)
+
+
+def _is_from_user(line: Line) -> bool:
+    """Tell whether a user said it: ircd-irc2 passes a PONG of anybody's on."""
+    source = line.source
+    return source is not None and (source.user != b"" or is_nick(source.nick))
