@@ -629,6 +629,22 @@ class PaceTests(SynchronousTestCase):
         self.assertEqual(len(self.turns), 6)
 
 
+    def test_somebody_elses_question_is_no_measure(self) -> None:
+        """How soon an older PING is answered does not make later answers late."""
+        ping, self.pace._ping = self.pace._ping, lambda: False
+        for number in range(4):
+            self.take(str(number))
+        self.house.wait(1.0)
+        self.pace.answered()
+        self.pace._ping, self.round_trip = ping, 4.0
+        self.house.wait(30.0)
+        self.turns.clear()
+        for number in range(60):
+            self.take(str(number))
+        self.house.wait(100.0)
+        self.assertEqual(len(self.turns), 60)
+
+
 def test_budget_is_bounded() -> None:
     """The nick that asked longest ago is forgotten first; nothing else grows."""
     budget = Budget(most=1, size=2)

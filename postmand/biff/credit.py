@@ -52,6 +52,7 @@ class Credit:
         # Written before the last question and behind it, neither known to have come.
         self._before = self._behind = 0
         self._asked_at: float | None = None
+        self._is_ours = False
         self._vouched_until = math.inf
 
     def lost(self, now: float) -> None:
@@ -103,7 +104,7 @@ class Credit:
         Without `is_new` another question is still out, older than our last lines: its
         answer says nothing of them, and only then can they be asked for.
         """
-        self._asked_at = now
+        self._asked_at, self._is_ours = now, is_new
         if is_new:
             self._left = self.left(now) - 1
             self._before, self._behind = self._before + self._behind, 0
@@ -114,7 +115,8 @@ class Credit:
         if self._asked_at is None:
             return  # somebody else's question
         took = now - self._asked_at
-        self._quickest = min(self._quickest, took)
+        if self._is_ours:
+            self._quickest = min(self._quickest, took)
         if took > self._quickest + _LATE * self._line_seconds:
             # Then all may have come just now, as one burst.
             self._left = min(left, self._burst - self._before - self._behind)
