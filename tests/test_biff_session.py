@@ -687,10 +687,20 @@ class Channels(SessionTests):
         """The first makes us be up, the second is told as it comes."""
         self.begin(channels=(b"#a", b"#b"))
         self.hear(b":irc.test CAP * LS :")
-        self.assertEqual(self.welcome(), [b"JOIN #a", b"JOIN #b"])
+        self.assertEqual(self.welcome(), [b"JOIN #a,#b"])
         self.hear(BIFF + b"JOIN #a", BIFF + b"JOIN #b")
         up, joined = self.told()
         self.assertEqual((up.channels, joined), ((b"#a",), Joined(b"#b", b"biff")))
+
+    def test_many(self) -> None:
+        """Ten channels are no ten lines, and each line is one that can be written."""
+        names = [b"#" + b"%02d" % number * 24 for number in range(10)]
+        self.begin(channels=tuple(names))
+        self.hear(b":irc.test CAP * LS :")
+        said = self.welcome()
+        self.assertEqual(len(said), 2)
+        asked = b",".join(one.removeprefix(b"JOIN ") for one in said)
+        self.assertEqual(asked.split(b","), names)
 
     def test_kicked(self) -> None:
         """We come back after a while; the bot is told of both."""

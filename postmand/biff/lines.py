@@ -6,7 +6,7 @@ RFC 1459 2.3, and the message tags of IRCv3. Nothing is decoded, and nothing is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import Factory, field, frozen
 
@@ -16,6 +16,8 @@ LINE_OCTETS = 512
 """The longest line without tags, CR LF included (RFC 1459 2.3)."""
 
 _ROOM = LINE_OCTETS - len(b"\r\n")
+# Leaves room for a command before it.
+_LIST = 400
 # What a server may put before our text when it passes it on, besides our nick.
 _USER_OCTETS = 12
 _HOST_OCTETS = 64
@@ -130,6 +132,18 @@ def room(nick: bytes, command: bytes, target: bytes) -> int:
     """Return how many octets of text fit, once the server put our name before them."""
     name = len(nick) + _USER_OCTETS + _HOST_OCTETS + len(b":!@ ")
     return _ROOM - name - len(command) - len(target) - len(b"  :")
+
+
+def lists(words: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield all words in lists with commas between, each as long as a line may be."""
+    taken = b""
+    for word in words:
+        if taken and len(taken) + len(word) >= _LIST:
+            yield taken
+            taken = b""
+        taken = taken + b"," + word if taken else word
+    if taken:
+        yield taken
 
 
 def cut(text: bytes, octets: int) -> bytes:

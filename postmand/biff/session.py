@@ -204,9 +204,12 @@ class Session:
         return Recovery(self.settings, self.standing, self._services, self.say)
 
     def join_missing(self) -> None:
-        """Ask for the channels that we are not in."""
-        for channel in self.standing.missing():
-            self.say(b"JOIN", channel)
+        """Ask for the channels that we are not in, all at once.
+
+        A line for each would be taken for a flood by servers that throw out.
+        """
+        for channels in lines.lists(self.standing.missing()):
+            self.say(b"JOIN", channels)
 
     def rise(self) -> None:
         """Tell the bot that the session is complete."""
