@@ -112,6 +112,17 @@ class CommandTests(Case):
         self.assertEqual(self.house.claims.asked, [])
         self.assertEqual({line[0] for line in self.world.written}, {b"NOTICE"})
 
+    def test_opening(self) -> None:
+        """What opened a session still counts: nothing is asked at once behind it."""
+        self.house.wait(60.0)
+        self.world.down()
+        self.world.written.clear()
+        self.world.up()
+        self.house.wait(2.0)
+        self.assertEqual(self.world.written, [])
+        self.house.wait(1.0)
+        self.assertEqual(self.world.written, [(b"NAMES", CHANNEL)])
+
     def test_help(self) -> None:
         """Whoever is in a channel may ask; others are told to come in, no more."""
         self.assertEqual(tuple(self.house.ask(self.thief, b".help")), words.HELP)

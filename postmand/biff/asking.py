@@ -26,7 +26,7 @@ log = Logger()
 
 # What servers take a WHO for.
 _WHO_LINES = 3
-# What was written to open the session, and may still count, goes with the first NAMES.
+# What was written to open the session, and may still count: the first NAMES waits.
 _OPENING_LINES = 3
 
 
@@ -129,12 +129,14 @@ class Asking:
 
     def _who_is_there(self, channel: bytes, besides: int = 0) -> None:
         if self._roll.is_channel(channel):
-            asked = Deferred.fromCoroutine(self._ask_channel(channel, 1 + besides))
+            asked = Deferred.fromCoroutine(self._ask_channel(channel, besides))
             asked.addErrback(_unasked)
 
-    async def _ask_channel(self, channel: bytes, cost: int) -> None:
+    async def _ask_channel(self, channel: bytes, besides: int) -> None:
+        if besides:
+            await self._pace.turn(besides, reply=True)
         # RFC 2812 3.2.5; what was joined, left and renamed meanwhile comes in order.
-        await self._pace.turn(cost, reply=True)
+        await self._pace.turn(reply=True)
         self._line.send(b"NAMES", channel)
         if self._roll.knows_accounts:
             await self._pace.turn(_WHO_LINES, reply=True)
