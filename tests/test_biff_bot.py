@@ -591,6 +591,22 @@ class PaceTests(SynchronousTestCase):
         self.house.wait(40.0)
         self.assertGreater(len(self.turns), 0.8 * counts[0])
 
+    def test_a_link_that_stands(self) -> None:
+        """What a flaky link has cost a day of the heartbeat's answers gives back."""
+        for _ in range(6):
+            for number in range(9):
+                self.take(str(number))
+            self.house.wait(5.0)
+            self.pace.clear()
+        for _ in range(24 * 40):
+            self.house.wait(90.0, step=90.0)
+            self.pace.answered()
+        self.turns.clear()
+        for number in range(20):
+            self.take(str(number))
+        self.house.wait(40.0)
+        self.assertEqual(len(self.turns), 20)
+
     def test_cancelled(self) -> None:
         """Who does not wait any more uses nothing up."""
         for _ in range(3):
@@ -638,7 +654,6 @@ class PaceTests(SynchronousTestCase):
         self.assertEqual(len(self.asked), 1)
         self.house.wait(30.0)
         self.assertEqual(len(self.turns), 6)
-
 
     def test_somebody_elses_question_is_no_measure(self) -> None:
         """How soon an older PING is answered does not make later answers late."""

@@ -26,7 +26,8 @@ _LATE = 2
 _SLOWER = 1.1
 # A link lost while lines are written as fast as they may be has perhaps been ended for
 # a flood: then they come more slowly by this factor, to a limit, and each answer takes
-# back a little.
+# back a little, those to the heartbeat, too: else who has little to say, after some
+# links that were lost for other reasons, would say it slowly for months.
 _BACK_OFF, _SLOWEST, _RECOVERY = 1.5, 8.0, 0.998
 
 
@@ -113,7 +114,8 @@ class Credit:
         """The server has answered what it was asked last."""
         left = self.left(now)
         if self._asked_at is None:
-            return  # somebody else's question
+            self._recover()  # somebody else's question
+            return
         took = now - self._asked_at
         if self._is_ours:
             self._quickest = min(self._quickest, took)
@@ -121,12 +123,15 @@ class Credit:
             # Then all may have come just now, as one burst.
             self._left = min(left, self._burst - self._before - self._behind)
         else:
-            self._line_seconds = max(self._usual, self._line_seconds * _RECOVERY)
+            self._recover()
         self._before, self._asked_at = 0, None
         if self._behind:
             self._vouch(now)
         else:
             self._nothing_out()
+
+    def _recover(self) -> None:
+        self._line_seconds = max(self._usual, self._line_seconds * _RECOVERY)
 
     def _vouch(self, now: float) -> None:
         self._vouched_until = now + _VOUCHED * self._line_seconds
