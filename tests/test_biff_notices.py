@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from unittest.mock import patch
 
 import pytest
 from attrs import evolve
@@ -246,7 +247,7 @@ class PresenceTests(Case):
 
     def test_refused_by_the_server(self) -> None:
         """What the server did not pass on was not told: it is tried again."""
-        for code in (477, 486, 531, 716):
+        for code in (439, 477, 486, 531, 707, 716):
             self.world.refuses = code
             self.house.bot.arrived([0])
             self.tick(3)
@@ -420,6 +421,35 @@ class StallTests(Case):
         self.house.wait(300.0)
         self.assertLess(self.world.flood_most, 10.0)
         self.assertEqual(len({one.nick for one in self.world.heard}), 41)
+
+    def test_so_many_nicks_a_while(self) -> None:
+        """A server lets us speak to ten, and to a new one every 15 seconds, no more."""
+        deliver, clock = self.world._deliver, self.house.clock
+        known: set[bytes] = set()
+        refused: list[float] = []
+        free_at = clock.seconds() - 150.0
+
+        def limited(nick: bytes, text: bytes) -> None:
+            nonlocal free_at
+            now = clock.seconds()
+            if nick not in known and now < free_at:
+                # Who goes on has to wait for longer.
+                free_at += 2.0
+                refused.append(now)
+                self.world._numeric(439, nick, b"Message target change too fast.")
+                return
+            if nick not in known:
+                free_at = max(free_at, now - 150.0) + 15.0
+                known.add(nick)
+            deliver(nick, text)
+
+        with patch.object(self.world, "_deliver", limited):
+            self.crowd()
+            self.tick(5)
+        told = [one.nick for one in self.world.heard]
+        self.assertEqual(len(set(told)), 41)
+        self.assertEqual(len(told), 41)
+        self.assertLess(len(refused), 15)
 
     def test_a_busy_server(self) -> None:
         """... also when that happens all the time, and one is forgiven each time."""

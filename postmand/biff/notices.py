@@ -60,6 +60,9 @@ _END_OF_NAMES = 366
 # The server did not pass a line on: the nick is gone, or takes none from us: who is not
 # logged in (477, 486), is no friend (716), or by a mode of its own (531).
 _NOT_PASSED = frozenset((401, 477, 486, 531, 716))
+# Nor does it while we speak to too many: UnrealIRCd and others let a user speak to so
+# many nicks and to a new one every so many seconds, and who goes on waits for longer.
+_TOO_MANY = frozenset((439, 707))
 _DAY = 86_400
 # So many are checked at a time. Each has a notice that may be written at any moment:
 # more of them, let loose by a link that had stalled, would look like a flood.
@@ -188,6 +191,9 @@ class Notices:
                 self._look_round()
             case Numeric(code, (_, nick, *_)) if code in _NOT_PASSED:
                 self._untold(nick, self._settle_seconds)
+            case Numeric(code, (_, nick, *_)) if code in _TOO_MANY:
+                self._untold(nick, self._settle_seconds, again=True)
+                self._put_off()
 
     def _link_lost(self) -> None:
         self._queue.clear()
@@ -201,8 +207,11 @@ class Notices:
         """Somebody left a channel or a nick, perhaps before the notice came."""
         self._untold(nick, _IN_FLIGHT)
 
-    def _untold(self, nick: bytes, seconds: float) -> None:
-        """Take back that a nick was told, if that was within so many seconds."""
+    def _untold(self, nick: bytes, seconds: float, *, again: bool = False) -> None:
+        """Take back that a nick was told, if that was within so many seconds.
+
+        With `again` it is not to blame, and is told at the next tick.
+        """
         if not self._waiting:
             return
         waiting = self._waiting.get(self._watches.tag(plain(nick)))
@@ -210,6 +219,14 @@ class Notices:
             return
         if self._reactor.seconds() < waiting.told_at + seconds:
             waiting.told_at = None
+            waiting.pause = 0.0 if again else waiting.pause
+
+    def _put_off(self) -> None:
+        """Leave all who are not yet tried to the next tick."""
+        while self._queue:
+            tag, _ = self._queue.popleft()
+            if tag in self._waiting:
+                self._waiting[tag].queued = False
 
     def _came(self, nick: bytes) -> None:
         """Somebody came in, took a nick or logged in: check at once who waits."""
