@@ -313,6 +313,15 @@ class PulseOfTheLink(WireTests):
         self.hear(b":irc.test PONG irc.test :biff\r\n")
         self.assertEqual(self.listener.told, ["connected", "answered"])
 
+    def test_a_server_with_the_name_of_a_nick(self) -> None:
+        """It is known by its welcome."""
+        self.hear(b":localhost 001 biff :Welcome\r\n")
+        self.clock.advance(90)
+        self.hear(b":localhost!u@h PONG x\r\n", b":eve PONG x\r\n")
+        self.assertEqual(self.listener.told, ["connected"])
+        self.hear(b":localhost PONG localhost :biff\r\n")
+        self.assertEqual(self.listener.told, ["connected", "answered"])
+
     def test_unanswered(self) -> None:
         """Who does not answer in time is left, though other lines come."""
         self.clock.advance(90)

@@ -81,6 +81,8 @@ class Client(IRCClient):
         self._is_over = False
         self._unanswered: Any = None
         self._answered_at = float("-inf")
+        # The server's own name, as its first reply has it.
+        self._server = b""
 
     # Twisted's hooks -------------------------------------------------------------
 
@@ -112,11 +114,13 @@ class Client(IRCClient):
             parsed = lines.parse(line)
         except LineError:
             return
+        if parsed.code and not self._server and parsed.source is not None:
+            self._server = parsed.source.nick
         if parsed.command == b"PING":
             self._answer(parsed)
         elif parsed.command == b"PONG":
             # One PING is out at a time, and a tunnel may rewrite its word.
-            if not _is_from_user(parsed) and self._quiet():
+            if not self._is_from_user(parsed) and self._quiet():
                 self._answered_at = self._reactor.seconds()
                 self._safely(self._listener.answered)
         else:
@@ -221,14 +225,18 @@ class Client(IRCClient):
         _warn("the IRC server does not answer: connecting anew")
         self.abort()
 
+    def _is_from_user(self, line: Line) -> bool:
+        """Tell whether a user said it: ircd-irc2 passes a PONG of anybody's on.
+
+        A server may have a name that could be a nick, as `localhost`.
+        """
+        source = line.source
+        if source is None or source.nick == self._server and not source.user:
+            return False
+        return source.user != b"" or is_nick(source.nick)
+
     def _safely(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
             function(*arguments)
         except Exception as error:
             log_fault(log, "the IRC session failed at a line", error)
-
-
-def _is_from_user(line: Line) -> bool:
-    """Tell whether a user said it: ircd-irc2 passes a PONG of anybody's on."""
-    source = line.source
-    return source is not None and (source.user != b"" or is_nick(source.nick))
