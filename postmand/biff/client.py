@@ -231,7 +231,7 @@ class Client(IRCClient):
         A server may have a name that could be a nick, as `localhost`.
         """
         source = line.source
-        if source is None or source.nick == self._server and not source.user:
+        if source is None or (source.nick == self._server and not source.user):
             return False
         return source.user != b"" or is_nick(source.nick)
 
