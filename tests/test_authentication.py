@@ -307,6 +307,7 @@ def test_spf_macros() -> None:
     assert found.result == "pass"
 
 
+@pytest.mark.long
 def test_spf_in_threads() -> None:
     """Checks at the same time do not see each other's answers."""
 

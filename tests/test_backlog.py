@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -10,6 +11,8 @@ from postmand.store import queue_rows
 from postmand.store.queue_intake import Backlog
 from tests.contracts.queue_cases import QueueCase
 from tests.contracts.queues import NOW, a_leg, a_message
+
+pytestmark = pytest.mark.long
 
 
 class BacklogTests(QueueCase):

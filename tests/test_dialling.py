@@ -13,6 +13,7 @@ from postmand.delivery.dialling import bind_fault, tcp, within_reach
 V4, V6 = "203.0.113.25", "2001:db8::25"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sources", "address", "bound"),
     [

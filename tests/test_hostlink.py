@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,6 +17,8 @@ from tests.link_office import MOST, HostHouse, bdat, crate, sealed
 from tests.sessions import Session, reply_codes
 from tests.test_link import End
 from tests.tls_pair import TLSPair
+
+pytestmark = pytest.mark.long
 
 HOST, FIRST, SECOND, STRANGER = (new_identity() for _ in range(4))
 PINNED = tuple(

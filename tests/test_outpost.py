@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand import abroad, mailhost
@@ -23,6 +24,8 @@ from tests.contracts.memory import MemoryStore
 from tests.test_link import End
 from tests.test_node import Reactor
 from tests.tls_pair import TLSPair
+
+pytestmark = pytest.mark.long
 
 HOST = new_identity()
 EXCHANGE: dict[str, Any] = {"listen": ["unix:in"]}

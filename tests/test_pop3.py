@@ -326,6 +326,7 @@ class TransactionTest(HouseCase):
             self.assertEqual(answers.block(), header + body + b"\r\n")
             self.assertEqual(answers.rest, b"")
 
+    @pytest.mark.long
     def test_top(self) -> None:
         """TOP gives the header and so many lines, over a long body's pieces, too."""
         lines = [b"%06d" % number + b"." * (number % 5) for number in range(20_000)]

@@ -14,6 +14,8 @@ from postmand.store.queue_intake import random_number
 from postmand.store.queue_rows import BodyRow, ItemRow, Stage
 from postmand.store.upgrade import upgrade
 
+pytestmark = pytest.mark.long
+
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": value
     for module in (queue_rows, postmaster)
@@ -64,7 +66,6 @@ def fill(directory, many):
     return connection
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(STATEMENTS))
 def test_plans(filled, name):
     """Every statement finds its rows by an index, and sorts nothing."""
@@ -156,7 +157,6 @@ def costs(directory, many):
         return {what: cost(connection, ask) for what, ask in asked.items()}
 
 
-@pytest.mark.long
 def test_cost_does_not_grow_with_what_waits(tmp_path_factory):
     """Ten times as many waiting: the same number of steps, for every question."""
     few = costs(tmp_path_factory.mktemp("few"), 150)

@@ -345,6 +345,7 @@ class Race:
         self.table.spent(1)
 
 
+@pytest.mark.long
 @given(
     st.integers(15, 19),
     st.lists(st.tuples(st.integers(0, 7), st.booleans()), max_size=200),

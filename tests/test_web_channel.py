@@ -14,6 +14,8 @@ from postmand.web.channel import REFUSED
 from postmand.web.secrecy import ALWAYS
 from tests.web_world import World, answers
 
+pytestmark = pytest.mark.long
+
 HOST = b"Host: localhost\r\n"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 
@@ -320,7 +322,6 @@ class ChannelTest(SynchronousTestCase):
         world.connect("127.0.0.5")
         self.assertEqual([one.aborting for one in lines], [False, True, False, False])
 
-    @pytest.mark.long
     def test_telltale_fields_are_dropped(self) -> None:
         """What a browser or a tunnel tells of the visitor no page can see."""
         seen: list[Any] = []

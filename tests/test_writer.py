@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from postmand.interfaces import (
@@ -16,6 +17,8 @@ from postmand.store.inbox import Inbox
 from postmand.store.rows import Changes
 from postmand.store.writer import HEAVIEST_BATCH, MOST_JOBS, Job
 from tests.contracts.writing import LIMIT, WriterCase
+
+pytestmark = pytest.mark.long
 
 
 class WriterTests(WriterCase):
