@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from unittest.mock import patch
 
 import pytest
@@ -319,6 +320,31 @@ class CommandTests(Case):
         answered = [one for one in self.world.people if one.heard]
         self.assertTrue(30 <= len(answered) <= 40, len(answered))
         self.assertLess(self.world.flood_most, 10.0)
+
+
+def test_a_bot_that_is_let_go() -> None:
+    """What waits in it ends without a word: nobody is told, nothing goes on."""
+    told: list[object] = []
+    globalLogPublisher.addObserver(told.append)
+    try:
+        for steps in range(1, 12):
+            world = World({b"alice": b"alice"})
+            house = House(world, "alice")
+            owner = world.person(b"alice", b"alice", logged_in=True)
+            house.watch(b"alice", 0)
+            world.join(owner)
+            world.up()
+            house.wait(6.0)
+            house.bot.arrived([0])
+            house.wait(174.0)
+            world.say(owner, b".show")
+            world.say(owner, b".show")
+            house.wait(0.25 * steps)
+            del world, house, owner
+            gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(told.append)
+    assert told == []
 
 
 class TwoSpellingsTests(SynchronousTestCase):

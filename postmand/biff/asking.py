@@ -83,12 +83,18 @@ class Asking:
                 await self._see_through(check, reply=reply)
             except LinkLostError:
                 pass
-            finally:
-                self._checks.give_up(check)
-                _release(self._waiting.pop(check))
+            except Exception:
+                self._end(check)
+                raise
+            # Not as `finally`: a bot that is let go in midst of this wakes nobody.
+            self._end(check)
         while check.verdict is None:
             await self._news(check)
         return check.verdict and self._roll.holds(identity)
+
+    def _end(self, check: Check) -> None:
+        self._checks.give_up(check)
+        _release(self._waiting.pop(check))
 
     async def _see_through(self, check: Check, *, reply: bool) -> None:
         while check.asks:
