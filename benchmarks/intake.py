@@ -39,7 +39,6 @@ class Style:
 SINGLE = Style("one message per connection")
 SERIES = Style("20 messages per connection, PIPELINING", 20, pipelining=True)
 ATTACHED = Style("one message with an attachment per connection", attachment=True)
-
 WARM = Style("one message per connection, no login cold", cold_every=0)
 
 

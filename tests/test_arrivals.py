@@ -25,6 +25,8 @@ from postmand.postoffice.crates import Overdue
 from postmand.store.nodekeys import DKIM
 from tests.sessions import HouseCase
 
+pytestmark = pytest.mark.long
+
 PEM = new_key()
 KEY = b"v=DKIM1; k=rsa; p=" + base64.b64encode(public_key(PEM))
 BORDER = Border(b"mail.i2p", b"i2pmail.org")
@@ -377,7 +379,6 @@ class AuthorTest(Case):
         self.assertEqual(self.accept(header=list_ + own()).code, 250)
         self.assertIn(b"\r\nFrom: Ann <jondoe@mail.i2p>\r\n", self.got()[0])
 
-    @pytest.mark.long
     def test_own_changed(self) -> None:
         """Nothing of it may be changed, and no other key will do."""
         self.refused(own(), body=(b"other\r\n",))

@@ -35,6 +35,8 @@ from postmand.message.dmarc import are_aligned, organisation
 from postmand.message.questions import Questions, host_name
 from postmand.message.spf import Spf, check
 
+pytestmark = pytest.mark.long
+
 NOW = 1_795_348_800.0
 INSIDE, OUTSIDE = "192.0.2.7", "198.51.100.7"
 HEADER = (
@@ -307,7 +309,6 @@ def test_spf_macros() -> None:
     assert found.result == "pass"
 
 
-@pytest.mark.long
 def test_spf_in_threads() -> None:
     """Checks at the same time do not see each other's answers."""
 
@@ -324,7 +325,6 @@ def test_spf_in_threads() -> None:
             assert result == ("pass" if ok else "fail")
 
 
-@pytest.mark.long
 @given(st.text('v=spf1 aimx:%{}ldo/0129.-+~?,=rect"\\ü\x00', max_size=80), st.binary())
 def test_spf_never_raises(record: str, sender: bytes) -> None:
     """Whatever a record or a sender holds, there is a result."""
@@ -553,7 +553,6 @@ def test_hostile_blanks() -> None:
     assert time.process_time() - begun < 20  # hours, without
 
 
-@pytest.mark.long
 @given(st.data())
 def test_relaxed_body(data: st.DataObject) -> None:
     """However it is cut, a body's hash is the one of its canonical form."""
@@ -592,7 +591,6 @@ def test_relaxed_signature() -> None:
     assert results(field_ + HEADER, b"x" + BODY, s1=key_record()) == ["fail"]
 
 
-@pytest.mark.long
 @given(st.binary(max_size=200), st.text("vabhdsclitxqz=;:, \r\n/@.+A9", max_size=200))
 def test_signature_never_raises(octets: bytes, tags: str) -> None:
     """Whatever a signature holds, it has a result."""
@@ -605,7 +603,6 @@ def test_signature_never_raises(octets: bytes, tags: str) -> None:
         assert result in {"neutral", "policy", "fail", "permerror", "pass"}
 
 
-@pytest.mark.long
 @given(st.text("vkp=;:shDKIM1rsaed25519 AQ/+=", max_size=120), st.binary(max_size=90))
 def test_key_never_raises(text: str, der: bytes) -> None:
     """Whatever a key record holds, the signature has a result."""
@@ -773,7 +770,6 @@ def test_literal_from() -> None:
     assert (found.dmarc, found.reject) == ("permerror", False)
 
 
-@pytest.mark.long
 def test_percentage() -> None:
     """Of many messages that many fall to the policy; the same one always alike."""
     world = published(REJECT + "; pct=30")

@@ -294,8 +294,15 @@ class PulseOfTheLink(WireTests):
         self.assertEqual(self.said(), b"PING biff\r\n")
         self.clock.advance(30)
         self.assertEqual(self.said(), b"")
-        self.clock.advance(90)
+        self.clock.advance(59)
+        self.assertEqual(self.said(), b"")
+        self.clock.advance(1)
         self.assertEqual(self.said(), b"PING biff\r\n")
+        self.clock.advance(59)
+        self.assertFalse(self.transport.disconnecting)
+        # 150 s after its last answer, as if nobody else had asked.
+        self.clock.advance(1)
+        self.assertTrue(self.transport.disconnecting)
 
     def test_rewritten(self) -> None:
         """A tunnel may put its own words into a PONG."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from attrs import asdict, evolve
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.task import Clock
@@ -30,6 +31,8 @@ from postmand.servers.callout import Callouts, CalloutSettings
 from postmand.servers.domains import Domains, DomainSettings
 from postmand.servers.evidence import Evidence, Inquiry, Sources
 from tests.world.answers import FAILED, Answers
+
+pytestmark = pytest.mark.long
 
 PEER = "11.0.0.25"
 PEER6 = "2a00::25"

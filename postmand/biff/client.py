@@ -52,10 +52,9 @@ class Listener(Protocol):
 
 @frozen
 class Pulse:
-    """Every `ping_seconds` the server is asked; it answers in time, or is gone.
+    """How long after its last answer the server is asked, and how long it may take.
 
-    A server that answered lately, whoever asked, is not asked again: a PING is a line
-    too, and servers count lines.
+    Whoever asked for that answer: a PING is a line too, and servers count lines.
     """
 
     ping_seconds: float = 90.0
@@ -68,6 +67,7 @@ class Client(IRCClient):
 
     performLogin = 0
     transport: Any
+    _heartbeat: Any
 
     def __init__(
         self, listener: Listener, reactor: IReactorTime, pulse: Pulse | None = None
@@ -80,7 +80,6 @@ class Client(IRCClient):
         self._is_skipping = False
         self._is_over = False
         self._unanswered: Any = None
-        self._answered_at = float("-inf")
         # The server's own name, as its first reply has it.
         self._server = b""
 
@@ -121,7 +120,7 @@ class Client(IRCClient):
         elif parsed.command == b"PONG":
             # One PING is out at a time, and a tunnel may rewrite its word.
             if not self._is_from_user(parsed) and self._quiet():
-                self._answered_at = self._reactor.seconds()
+                self._heartbeat.reset()
                 self._safely(self._listener.answered)
         else:
             self._safely(self._listener.heard, parsed)
@@ -196,14 +195,9 @@ class Client(IRCClient):
     # The link's pulse --------------------------------------------------------------
 
     def _createHeartbeat(self) -> LoopingCall:
-        beat = LoopingCall(self._beat)
+        beat = LoopingCall(self.probe)
         beat.clock = self._reactor
         return beat
-
-    def _beat(self) -> None:
-        since = self._reactor.seconds() - self._answered_at
-        if since > self._pulse.ping_seconds / 2:
-            self.probe()
 
     def _answer(self, ping: Line) -> None:
         if ping.params:
